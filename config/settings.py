@@ -1,0 +1,164 @@
+"""Settings: typed and frozen, from a TOML file and the environment; every mistake is one sentence with the key's name.
+
+Order, later wins: the defaults here, the TOML file (`socialcrm.toml`, or what SOCIALCRM_CONFIG names), the environment
+(`SOCIALCRM_WEB__PORT=9000` sets `web.port`).
+"""
+
+import os
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+HERE = Path(__file__).parent
+
+
+class SettingsError(Exception):
+    """One sentence per mistake, each with the key's name and what was expected."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Web(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str = ""
+    """Address customers and platforms reach us under; empty: http://host:port."""
+    is_behind_proxy: bool = False
+    """Trust X-Forwarded-For for rate limits and lock-out."""
+    session_hours: float = Field(default=12, gt=0)
+
+
+class Storage(Section):
+    folder: Path = Path("data")
+    """Holds the SQLite file, the encryption key and attachments."""
+    database: str = ""
+    """sqlite:///path or postgresql://user:password@host:port/name; empty: socialcrm.db in the folder."""
+
+
+class Line(Section):
+    batch: int = Field(default=250, ge=1, le=5000)
+    """Rows per step and transaction."""
+    idle_seconds: float = Field(default=1.0, gt=0)
+    """How often rows written by other processes are looked for."""
+    deliver_at_once: int = Field(default=8, ge=1, le=100)
+    """Texts on their way to one channel at the same time."""
+    lease_seconds: float = Field(default=300, gt=0)
+    """A claimed item of a process that is not heard of any more is reconciled after this."""
+    send_timeout_seconds: float = Field(default=60, gt=0)
+    max_attempts: int = Field(default=10, ge=1)
+
+
+class Understanding(Section):
+    models: Path | None = None
+    """Folder with weights; empty: the shipped ones."""
+    thresholds: dict[str, float] = {"language": 0.5, "sentiment": 0.5, "complaint": 0.6, "intent": 0.4}
+    """Below this score a field is "unsure"."""
+
+
+class Engagement(Section):
+    rules: Path = HERE / "rules.toml"
+    replies: Path = HERE / "replies"
+    faq: Path = HERE / "faq.toml"
+    auto_answer_window_hours: float = Field(default=12, ge=0)
+    """Never two automatic answers to one person within it."""
+    chats_per_agent: int = Field(default=4, ge=1)
+    reopen_days: float = Field(default=7, ge=0)
+    """A message after a longer silence opens a new conversation."""
+    default_language: Literal["fr", "ar", "en"] = "fr"
+    time_zone: str = "Africa/Algiers"
+
+
+class Survey(Section):
+    is_on: bool = True
+    delay_seconds: float = Field(default=5, ge=0)
+    expires_days: float = Field(default=7, gt=0)
+    comment_minutes: float = Field(default=30, ge=0)
+    """A text sent within this time of the score is the survey's comment."""
+
+
+class Demo(Section):
+    is_on: bool = False
+    trickle_seconds: float = Field(default=12, gt=0)
+    """Time between two messages of the live demo stream."""
+
+
+class Settings(BaseSettings):
+    """All settings of one installation."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="SOCIALCRM_", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+
+    company: str = "Wasla Télécom"
+    web: Web = Web()
+    storage: Storage = Storage()
+    line: Line = Line()
+    understanding: Understanding = Understanding()
+    engagement: Engagement = Engagement()
+    survey: Survey = Survey()
+    demo: Demo = Demo()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @property
+    def database_url(self) -> str:
+        """Where the rows are."""
+        return self.storage.database or f"sqlite:///{self.storage.folder / 'socialcrm.db'}"
+
+    @property
+    def public_url(self) -> str:
+        """Our address as others see it, without a slash at the end."""
+        return (self.web.public_url or f"http://{self.web.host}:{self.web.port}").rstrip("/")
+
+
+def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings; `overrides` are whole sections that win over the file. Raises SettingsError."""
+    named = path or (Path(os.environ["SOCIALCRM_CONFIG"]) if "SOCIALCRM_CONFIG" in os.environ else None)
+    file = named or Path("socialcrm.toml")
+    values: dict[str, Any] = {}
+    if file.exists():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{file} is not valid TOML: {error}.") from error
+    elif named:
+        raise SettingsError(f"{named} does not exist; SOCIALCRM_CONFIG or --config names it.")
+    try:
+        return Settings(**{**values, **overrides})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(e, file) for e in error.errors())) from error
+
+
+def _sentence(error: Any, file: Path) -> str:
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path)
+    origin = f"{file} or the environment (SOCIALCRM_{'__'.join(path).upper()})"
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(path[-1], _known_keys(path[:-1]), n=1)
+        hint = f" Did you mean {'.'.join([*path[:-1], near[0]])}?" if near else ""
+        return f"{key} in {origin} is not a setting.{hint}"
+    message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{key} in {origin} should be {message}; it is {error['input']!r}."
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    model: Any = Settings
+    for part in path:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    return list(getattr(model, "model_fields", {}))

@@ -1,0 +1,87 @@
+"""Echo: a channel without a platform, for tests and the demo. It writes what it sends into a file, if one is named."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+from connectors.base import (
+    Author,
+    BadPayload,
+    Change,
+    Connector,
+    InboundMessage,
+    Json,
+    Limits,
+    MessageKind,
+    OutboundMessage,
+    RawEvent,
+    Refused,
+    Sent,
+)
+from connectors.journal import Journal
+
+
+class EchoConnector(Connector):
+    """Reads events of its own simple format and keeps what it sends.
+
+    Setting: `journal`, a JSONL file that each sent text is added to (one line of key, action, thread, text, buttons).
+    """
+
+    name: ClassVar[str] = "echo"
+    label: ClassVar[str] = "Echo"
+    limits: ClassVar[Limits] = Limits(text_length=5000, buttons=10)
+    has_account: ClassVar[bool] = False
+
+    def read(self, raw: RawEvent) -> list[InboundMessage]:
+        """{"id", "author", "name"?, "text"?, "sent_at"?, "kind"?, "button"?, "change"?} -> one message."""
+        event = raw.payload
+        if not isinstance(event, dict):
+            raise BadPayload("An echo event is a JSON object.")
+        for key in ("id", "author"):
+            if not isinstance(event.get(key), str) or not event[key]:
+                raise BadPayload(f"{key}: expected a text that is not empty.")
+        try:
+            return [
+                InboundMessage(
+                    external_id=event["id"],
+                    thread_key=str(event.get("thread", event["author"])),
+                    author=Author(event["author"], name=str(event.get("name", "")), handle=str(event.get("handle", ""))),
+                    sent_at=read_time(event.get("sent_at")),
+                    text=str(event.get("text", "")),
+                    kind=MessageKind(event.get("kind", MessageKind.DIRECT_MESSAGE)),
+                    button=event.get("button") if isinstance(event.get("button"), str) else None,
+                    change=Change(event.get("change", Change.NEW)),
+                )
+            ]
+        except ValueError as error:
+            raise BadPayload(f"{error}.") from error
+
+    async def reply(self, message: OutboundMessage) -> Sent:
+        """Write a public answer down."""
+        return self._write(message, "reply")
+
+    async def direct_message(self, message: OutboundMessage) -> Sent:
+        """Write a private answer down."""
+        return self._write(message, "direct_message")
+
+    async def find_sent(self, message: OutboundMessage) -> Sent | None:
+        """Look the message up in the journal."""
+        path = self.config.settings.get("journal")
+        return Sent(f"echo:{message.key}") if path and Journal(Path(path)).has(message.key) else None
+
+    def _write(self, message: OutboundMessage, action: str) -> Sent:
+        if len(message.text) > self.limits.text_length:
+            raise Refused(f"The text has {len(message.text)} characters; {self.limits.text_length} are allowed.")
+        if path := self.config.settings.get("journal"):
+            Journal(Path(path)).add(message, action)
+        return Sent(f"echo:{message.key}")
+
+
+def read_time(value: Json) -> datetime:
+    """An aware time from ISO 8601; now when there is none."""
+    if value is None:
+        return datetime.now(UTC)
+    if not isinstance(value, str):
+        raise ValueError("sent_at: expected an ISO 8601 time")
+    found = datetime.fromisoformat(value)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -1,0 +1,1 @@
+"""SocialCRM: a self-hosted social CRM."""

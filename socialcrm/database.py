@@ -1,0 +1,97 @@
+"""Engines and sessions: one code for SQLite (embedded) and PostgreSQL (scale-out)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlmodel import SQLModel
+
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+BUSY_SECONDS = 30
+
+
+class Database:
+    """Hands out sessions. A writing session holds SQLite's one write lock from its start, so that it never has to be
+    given up half-way; on PostgreSQL it is an ordinary transaction."""
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        if parsed.drivername not in DRIVERS and parsed.drivername not in DRIVERS.values():
+            raise ValueError(f"storage.database should start with sqlite:/// or postgresql://; it is {parsed.drivername}://")
+        parsed = parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername))
+        self.url = parsed
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine: AsyncEngine = create_async_engine(parsed, **_options(self.is_sqlite))
+        self._writing = self.engine.execution_options(is_writing=True)
+        self._turn = asyncio.Lock()
+        if self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", _on_sqlite_connect)
+            event.listen(self.engine.sync_engine, "begin", _on_sqlite_begin)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """One transaction that may write: committed at the end of the block, rolled back by an exception."""
+        async with AsyncExitStack() as stack:
+            if self.is_sqlite:
+                await stack.enter_async_context(self._turn)
+            session = await stack.enter_async_context(AsyncSession(self._writing, expire_on_commit=False))
+            await stack.enter_async_context(session.begin())
+            yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """One transaction that only reads."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """A bare connection in a transaction, for migrations."""
+        async with self._writing.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+
+
+async def insert_or_ignore(
+    session: AsyncSession, table: type[SQLModel], rows: Sequence[Mapping[str, Any]], unique: Iterable[str]
+) -> int:
+    """Insert the rows that break no unique key over the columns `unique`; how many went in."""
+    if not rows:
+        return 0
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(list(rows)).on_conflict_do_nothing(index_elements=list(unique))
+    result = await session.execute(statement)
+    return int(getattr(result, "rowcount", 0))
+
+
+def _options(is_sqlite: bool) -> dict[str, Any]:
+    if is_sqlite:
+        return {"connect_args": {"timeout": BUSY_SECONDS}, "pool_size": 8, "max_overflow": 16}
+    return {"pool_size": 10, "max_overflow": 20, "pool_pre_ping": True}
+
+
+def _on_sqlite_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver's own would come too late for reads
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON",
+                   "temp_store=MEMORY", "cache_size=-32000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once when another one wrote in between (SQLITE_BUSY,
+    # https://sqlite.org/isolation.html); one that starts as a writer waits its turn.
+    is_writing = connection.get_execution_options().get("is_writing")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")

@@ -1,0 +1,1 @@
+"""Rows and rules: no session, no network, no clock."""

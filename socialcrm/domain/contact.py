@@ -1,0 +1,34 @@
+"""A contact: a person who wrote, with one identity per channel."""
+
+from datetime import datetime
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import SQLModel
+
+from socialcrm.domain.columns import time_column, key_column, ref_column
+
+
+class Contact(SQLModel, table=True):
+    """A person who wrote to us."""
+
+    id: int | None = key_column()
+    name: str
+    language: str = ""
+    """Of their last message whose language was sure; empty until then."""
+    created_at: datetime = time_column()
+    auto_answered_at: datetime | None = time_column(default=None)
+    """Last automatic answer to this person: the next one waits for the window."""
+    is_bot: bool = False
+
+
+class Identity(SQLModel, table=True):
+    """How a channel knows a contact."""
+
+    __table_args__ = (UniqueConstraint("channel_id", "external_id"),)
+
+    id: int | None = key_column()
+    contact_id: int = ref_column("contact.id", is_indexed=True)
+    channel_id: int = ref_column("channel.id")
+    external_id: str
+    name: str = ""
+    handle: str = ""

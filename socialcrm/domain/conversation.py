@@ -1,0 +1,121 @@
+"""A conversation: one thread with one contact on one channel."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, text as sql
+from sqlmodel import SQLModel
+
+from socialcrm.domain.columns import time_column, json_column, key_column, ref_column, text_column
+
+
+class ConversationStatus(StrEnum):
+    OPEN = "open"
+    PENDING = "pending"
+    """Waiting for the customer or somebody outside."""
+    SNOOZED = "snoozed"
+    RESOLVED = "resolved"
+
+
+class Handler(StrEnum):
+    """Who answers next: exactly one of them."""
+
+    BOT = "bot"
+    HUMAN = "human"
+    CLOSED = "closed"
+
+
+class Priority(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+class Conversation(SQLModel, table=True):
+    """One thread. At most one unresolved conversation per channel and thread key: the database holds us to it."""
+
+    __table_args__ = (
+        Index(
+            "ix_conversation_one_open_thread",
+            "channel_id",
+            "thread_key",
+            unique=True,
+            sqlite_where=sql("status <> 'resolved'"),
+            postgresql_where=sql("status <> 'resolved'"),
+        ),
+        Index("ix_conversation_thread", "channel_id", "thread_key", "id"),
+        Index("ix_conversation_queue", "status", "last_message_at", "id"),
+        Index("ix_conversation_agent_queue", "agent_id", "status", "last_message_at", "id"),
+        Index("ix_conversation_contact", "contact_id", "id"),
+    )
+
+    id: int | None = key_column()
+    channel_id: int = ref_column("channel.id")
+    contact_id: int = ref_column("contact.id")
+    thread_key: str
+    kind: str
+    status: str = ConversationStatus.OPEN
+    handler: str = Handler.BOT
+    priority: str = Priority.NORMAL
+    labels: list[str] = json_column(default_factory=list)
+    team_id: int | None = ref_column("team.id", default=None)
+    agent_id: int | None = ref_column("agent.id", default=None)
+    opened_at: datetime = time_column()
+    last_message_at: datetime = time_column()
+    """By the platform's clock, of the newest message in either direction; the order of the queue."""
+    waiting_since_at: datetime | None = time_column(default=None)
+    """First message of the customer that no agent has answered."""
+    resolved_at: datetime | None = time_column(default=None)
+    message_count: int = 0
+    unread_count: int = 0
+    """Incoming messages since an agent last looked or answered."""
+    preview: str = text_column(default="")
+    """Start of the newest message."""
+    sentiment: str = ""
+    is_complaint: bool = False
+    language: str = ""
+    """These three: of the customer's newest analysed message."""
+
+
+class EventKind(StrEnum):
+    """What can happen to a conversation beside messages."""
+
+    OPENED = "opened"
+    REOPENED = "reopened"
+    ASSIGNED = "assigned"
+    RESOLVED = "resolved"
+    HANDED_OVER = "handed_over"
+    PRIORITY = "priority"
+    LABELLED = "labelled"
+    CASE_OPENED = "case_opened"
+    SURVEY_SENT = "survey_sent"
+    SURVEY_ANSWERED = "survey_answered"
+
+
+class ConversationEvent(SQLModel, table=True):
+    """What happened to a conversation, when, and who did it: nobody but the engine when `agent_id` is empty."""
+
+    __tablename__ = "conversation_event"
+    __table_args__ = (Index("ix_conversation_event", "conversation_id", "id"),)
+
+    id: int | None = key_column()
+    conversation_id: int = ref_column("conversation.id")
+    at: datetime = time_column()
+    kind: str
+    agent_id: int | None = ref_column("agent.id", default=None)
+    data: dict[str, Any] = json_column(default_factory=dict)
+
+
+class Change(SQLModel, table=True):
+    """A line of the log that live pages follow: numbered in the order of commits."""
+
+    __tablename__ = "change"
+    __table_args__ = {"sqlite_autoincrement": True}  # a number is never given twice, even when the log was emptied
+
+    id: int | None = key_column()
+    conversation_id: int = ref_column("conversation.id")
+    kind: str
+    """message, conversation or survey."""
+    at: datetime = time_column(index=True)

@@ -1,0 +1,127 @@
+"""A message: one incoming or outgoing text or a private note, and its analysis."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, UniqueConstraint, text as sql
+from sqlmodel import Field, SQLModel
+
+from socialcrm.domain.columns import BIG, time_column, json_column, key_column, ref_column, text_column
+
+
+class Direction(StrEnum):
+    IN = "in"
+    OUT = "out"
+    NOTE = "note"
+    """For colleagues only; never leaves."""
+
+
+class AuthorKind(StrEnum):
+    CONTACT = "contact"
+    AGENT = "agent"
+    RULE = "rule"
+    BOT = "bot"
+    SURVEY = "survey"
+    SELF = "self"
+    """Our own account, written outside this product."""
+
+
+class Step(StrEnum):
+    """Which step of the line a message waits for."""
+
+    ANALYZE = "analyze"
+    TRIAGE = "triage"
+    DONE = "done"
+
+
+class Delivery(StrEnum):
+    """What became of an outgoing message; the same words as its outbox item."""
+
+    NONE = "none"
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Message(SQLModel, table=True):
+    """One text with its attachments."""
+
+    __table_args__ = (
+        UniqueConstraint("channel_id", "external_id"),
+        Index(
+            "ix_message_waiting",
+            "step",
+            "id",
+            sqlite_where=sql("step <> 'done'"),
+            postgresql_where=sql("step <> 'done'"),
+        ),
+        Index("ix_message_thread", "conversation_id", "id"),
+        Index("ix_message_sent", "direction", "sent_at", "id"),
+    )
+
+    id: int | None = key_column()
+    conversation_id: int = ref_column("conversation.id")
+    channel_id: int = ref_column("channel.id")
+    contact_id: int = ref_column("contact.id")
+    external_id: str | None = None
+    raw_event_id: int | None = ref_column("raw_event.id", default=None, is_indexed=True)
+    direction: str
+    kind: str
+    author_kind: str
+    agent_id: int | None = ref_column("agent.id", default=None)
+    text: str = text_column()
+    attachments: list[dict[str, Any]] = json_column(default_factory=list)
+    buttons: list[dict[str, str]] = json_column(default_factory=list)
+    reply_to: str | None = None
+    """External id of the message that it replies to on the platform."""
+    answers_id: int | None = ref_column("message.id", default=None, is_indexed=True)
+    """The incoming message that this one answers."""
+    sent_at: datetime = time_column()
+    """By the platform's clock."""
+    received_at: datetime = time_column()
+    """When the ledger had it."""
+    processed_at: datetime | None = time_column(default=None)
+    """When triage was done with it."""
+    edited_at: datetime | None = time_column(default=None)
+    deleted_at: datetime | None = time_column(default=None)
+    step: str = Step.DONE
+    delivery: str = Delivery.NONE
+    delivery_error: str = text_column(default="")
+
+
+class Analysis(SQLModel, table=True):
+    """What the pipeline understood of one incoming message: one row per message."""
+
+    __table_args__ = (Index("ix_analysis_sentiment", "sentiment", "message_id"),)
+
+    message_id: int = Field(primary_key=True, foreign_key="message.id", sa_type=BIG)
+    language: str
+    language_score: float
+    sentiment: str
+    sentiment_score: float
+    is_complaint: bool
+    complaint_score: float
+    intent: str
+    intent_score: float
+    scores: dict[str, dict[str, float]] = json_column(default_factory=dict)
+    """field -> label -> probability."""
+    unsure: list[str] = json_column(default_factory=list)
+    """Fields whose score was below the threshold when it was analysed."""
+    model: str
+    analyzed_at: datetime = time_column()
+
+
+class RuleTrace(SQLModel, table=True):
+    """Why triage did what it did with one message, in words."""
+
+    __tablename__ = "rule_trace"
+
+    id: int | None = key_column()
+    message_id: int = ref_column("message.id", unique=True)
+    conversation_id: int = ref_column("conversation.id", is_indexed=True)
+    at: datetime = time_column()
+    lines: list[dict[str, Any]] = json_column(default_factory=list)
+    """One per rule tried: {"rule", "fired", "because", "did"}."""

@@ -1,0 +1,37 @@
+"""All rows, so that one import fills the metadata."""
+
+from sqlmodel import SQLModel
+
+from socialcrm.domain.case import Case
+from socialcrm.domain.channel import Channel
+from socialcrm.domain.contact import Contact, Identity
+from socialcrm.domain.conversation import Change, Conversation, ConversationEvent
+from socialcrm.domain.ledger import RawEventRow
+from socialcrm.domain.message import Analysis, Message, RuleTrace
+from socialcrm.domain.outbox import OutboxItem
+from socialcrm.domain.people import Agent, Team, TeamMember, WebSession
+from socialcrm.domain.survey import Resolution, Survey
+
+metadata = SQLModel.metadata
+
+__all__ = [
+    "Agent",
+    "Analysis",
+    "Case",
+    "Change",
+    "Channel",
+    "Contact",
+    "Conversation",
+    "ConversationEvent",
+    "Identity",
+    "Message",
+    "OutboxItem",
+    "RawEventRow",
+    "Resolution",
+    "RuleTrace",
+    "Survey",
+    "Team",
+    "TeamMember",
+    "WebSession",
+    "metadata",
+]

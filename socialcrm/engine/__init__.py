@@ -1,0 +1,1 @@
+"""The line: each step is one module, named by a verb."""

@@ -1,0 +1,70 @@
+"""Analyze: messages without an analysis -> language, sentiment, complaint, intent, with scores and model."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, insert, update
+from sqlmodel import col, select
+
+from nlp.pipeline import Document, Pipeline, Prediction
+from socialcrm.domain.message import Analysis, Message, Step
+from socialcrm.engine.line import Line
+
+log = logging.getLogger(__name__)
+NOBODY_KNOWS = Prediction("other", 0.0, {}, "none")
+FIELDS = ("language", "sentiment", "complaint", "intent")
+
+
+async def analyze(line: Line) -> int:
+    """Take one batch; the pipeline works in a thread, so that the event loop goes on."""
+    query = (
+        select(Message.id, Message.text)
+        .where(col(Message.step) == Step.ANALYZE)
+        .order_by(col(Message.id))
+        .limit(line.settings.line.batch)
+        .with_for_update(skip_locked=True)
+    )
+    async with line.database.write() as session:
+        rows = [(number, text) for number, text in (await session.execute(query)).all() if number is not None]
+        if not rows:
+            return 0
+        documents = await asyncio.to_thread(understand, line.pipeline, [text for _, text in rows])
+        thresholds = line.settings.understanding.thresholds
+        found = [_row(n, d, thresholds, line.now()) for (n, _), d in zip(rows, documents, strict=True)]
+        numbers = [number for number, _ in rows]
+        await session.execute(delete(Analysis).where(col(Analysis.message_id).in_(numbers)))  # of an edited message
+        await session.execute(insert(Analysis), found)
+        await session.execute(update(Message).where(col(Message.id).in_(numbers)).values(step=Step.TRIAGE.value))
+    return len(rows)
+
+
+def understand(pipeline: Pipeline, texts: Sequence[str]) -> list[Document]:
+    """Analyse a batch; when the pipeline breaks on it, one by one, and nothing is known of the text at fault."""
+    try:
+        return pipeline.analyze(texts)
+    except Exception:
+        log.exception("a batch could not be analysed")
+        if len(texts) == 1:
+            return [Document(texts[0])]
+        return [understand(pipeline, [text])[0] for text in texts]
+
+
+def _row(number: int, document: Document, thresholds: dict[str, float], now: datetime) -> dict[str, object]:
+    found = {field: getattr(document, field) or NOBODY_KNOWS for field in FIELDS}
+    return {
+        "message_id": number,
+        "language": found["language"].label,
+        "language_score": found["language"].score,
+        "sentiment": found["sentiment"].label if document.sentiment else "neutral",
+        "sentiment_score": found["sentiment"].score,
+        "is_complaint": found["complaint"].label == "complaint",
+        "complaint_score": found["complaint"].score,
+        "intent": found["intent"].label,
+        "intent_score": found["intent"].score,
+        "scores": {field: {k: round(v, 4) for k, v in p.scores.items()} for field, p in found.items()},
+        "unsure": [field for field, p in found.items() if p.score < thresholds.get(field, 0.0)],
+        "model": found["sentiment"].model.split("/")[0],
+        "analyzed_at": now,
+    }

@@ -1,0 +1,65 @@
+"""Open connectors, one per channel, opened anew when the channel's settings change."""
+
+from datetime import datetime
+
+from sqlmodel import col, select
+
+from connectors.base import ChannelConfig, Connector
+from connectors.registry import connector_class
+from socialcrm.database import Database
+from socialcrm.domain.channel import Channel
+from socialcrm.secrets import Vault
+
+
+class ChannelGone(Exception):
+    """There is no channel with this number."""
+
+
+class Channels:
+    """Opens connectors on first use and keeps them."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._open: dict[int, tuple[datetime, Connector]] = {}
+
+    async def connector(self, channel_id: int) -> Connector:
+        """The open connector of a channel; raises ChannelGone, KeyLost or KeyError (no such connector)."""
+        if channel_id in self._open:
+            return self._open[channel_id][1]
+        async with self._database.read() as session:
+            channel = await session.get(Channel, channel_id)
+        if channel is None:
+            raise ChannelGone(f"There is no channel with the number {channel_id}.")
+        return self.open(channel)
+
+    def open(self, channel: Channel) -> Connector:
+        """The open connector of a channel row; an open one that is older than the row's settings is left behind."""
+        assert channel.id is not None
+        known = self._open.get(channel.id)
+        if known and known[0] >= channel.changed_at:
+            return known[1]
+        config = ChannelConfig(
+            settings={k: v for k, v in channel.settings.items() if k != "api_url"},
+            credentials=self._vault.decrypt(channel.credentials),
+            api_url=channel.settings.get("api_url"),
+        )
+        connector = connector_class(channel.connector)(config)
+        self._open[channel.id] = channel.changed_at, connector
+        return connector
+
+    async def by_key(self, key: str) -> Channel | None:
+        """The channel with this key in its addresses."""
+        async with self._database.read() as session:
+            return (await session.execute(select(Channel).where(col(Channel.key) == key))).scalar_one_or_none()
+
+    async def forget(self, channel_id: int) -> None:
+        """Close a channel's connector; it is opened anew when somebody asks."""
+        _, connector = self._open.pop(channel_id, (None, None))
+        if connector:
+            await connector.close()
+
+    async def close(self) -> None:
+        """Close all connectors."""
+        for channel_id in list(self._open):
+            await self.forget(channel_id)

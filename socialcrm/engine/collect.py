@@ -1,0 +1,101 @@
+"""Collect: channels due to poll -> raw events in the ledger, together with the new cursor."""
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+from sqlmodel import col, or_, select
+
+from connectors.base import AuthExpired, ConnectorError, Page, TryLater
+from socialcrm.domain.channel import Channel, ChannelStatus
+from socialcrm.engine import ledger
+from socialcrm.engine.line import Line
+
+log = logging.getLogger(__name__)
+LONGEST_POLL = timedelta(minutes=2)
+AFTER_TROUBLE = 30.0
+
+
+async def channels_due(line: Line) -> list[int]:
+    """Active channels whose next poll is due, as far as their connector is polled at all."""
+    now = line.now()
+    query = select(Channel).where(col(Channel.status) == ChannelStatus.ACTIVE, _is_due(now))
+    async with line.database.read() as session:
+        channels = (await session.execute(query)).scalars().all()
+    return [channel.id for channel in channels if channel.id and line.channels.open(channel).is_polled]
+
+
+async def collect(line: Line, channel_id: int) -> int:
+    """Poll one channel once, unless another process is doing it; how many events came."""
+    channel = await _claim(line, channel_id)
+    if channel is None:
+        return 0
+    connector = line.channels.open(channel)
+    try:
+        async with asyncio.timeout(LONGEST_POLL.total_seconds() - 20):
+            page = await connector.poll(channel.cursor)
+    except AuthExpired as error:
+        await _trouble(line, channel_id, error.reason, AFTER_TROUBLE, ChannelStatus.SIGNED_OUT)
+    except TryLater as error:
+        await _trouble(line, channel_id, error.reason, error.retry_after or AFTER_TROUBLE)
+    except ConnectorError as error:
+        await _trouble(line, channel_id, error.reason, AFTER_TROUBLE)
+    except TimeoutError:
+        await _trouble(line, channel_id, "The platform did not answer in time.", AFTER_TROUBLE)
+    except Exception as error:
+        log.exception("channel %s could not be polled", channel_id)
+        await _trouble(line, channel_id, f"Internal error ({type(error).__name__}): see the log.", AFTER_TROUBLE)
+    else:
+        await _keep(line, channel_id, page, 0.0 if page.more or page.events else connector.poll_seconds)
+        return len(page.events)
+    return 0
+
+
+def _is_due(now: datetime) -> object:
+    return or_(col(Channel.poll_after_at).is_(None), col(Channel.poll_after_at) <= now)
+
+
+async def _claim(line: Line, channel_id: int) -> Channel | None:
+    now = line.now()
+    claim = (
+        update(Channel)
+        .where(col(Channel.id) == channel_id, col(Channel.status) == ChannelStatus.ACTIVE, _is_due(now))
+        .values(poll_after_at=now + LONGEST_POLL)
+        .returning(Channel)
+        .execution_options(synchronize_session=False)
+    )
+    async with line.database.write() as session:
+        return (await session.execute(claim)).scalar_one_or_none()
+
+
+async def _keep(line: Line, channel_id: int, page: Page, wait: float) -> None:
+    now = line.now()
+    async with line.database.write() as session:
+        await ledger.append(session, channel_id, page.events, now)
+        values = {
+            "cursor": page.cursor,
+            "succeeded_at": now,
+            "error": "",
+            "poll_after_at": now + timedelta(seconds=wait),
+        }
+        if page.events:
+            values["received_at"] = now
+        await session.execute(update(Channel).where(col(Channel.id) == channel_id).values(**values))
+    if page.events:
+        line.work.set()
+
+
+async def _trouble(
+    line: Line, channel_id: int, reason: str, wait: float, status: ChannelStatus | None = None
+) -> None:
+    """Write trouble down on the channel; logged when it begins, not each time."""
+    now = line.now()
+    async with line.database.write() as session:
+        channel = await session.get_one(Channel, channel_id)
+        if not channel.error:
+            log.warning("channel %s: polling has trouble; see the Channels page", channel_id)
+        channel.error, channel.error_at = reason, now
+        channel.poll_after_at = now + timedelta(seconds=wait)
+        if status:
+            channel.status = status

@@ -1,0 +1,280 @@
+"""Ingest: raw events -> contacts, conversations, messages. One channel's batch, one transaction."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from connectors.base import BadPayload, Change, Connector, Ignored, InboundMessage
+from socialcrm.domain.channel import Channel
+from socialcrm.domain.contact import Contact, Identity
+from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind, Handler
+from socialcrm.domain.ledger import Fate, RawEventRow
+from socialcrm.domain.message import AuthorKind, Direction, Message, Step
+from socialcrm.domain.words import clean, preview
+from socialcrm.engine import ledger, survey
+from socialcrm.engine.line import Line
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One message of one raw event."""
+
+    row: RawEventRow
+    message: InboundMessage
+
+
+async def ingest(line: Line) -> int:
+    """Take one batch. When something in it cannot be stored, its events are taken one by one, so that only the one at
+    fault becomes a dead letter."""
+    try:
+        return await _ingest(line, line.settings.line.batch)
+    except Exception:
+        log.exception("a batch of raw events could not be stored; taking them one by one")
+        return await _ingest_singly(line)
+
+
+async def _ingest(line: Line, limit: int) -> int:
+    async with line.database.write() as session:
+        claimed = await ledger.claim(session, limit)
+        if claimed is None:
+            return 0
+        channel, rows = claimed
+        await _store(session, line, channel, rows)
+    line.live.ring()
+    return len(rows)
+
+
+async def _ingest_singly(line: Line) -> int:
+    async with line.database.write() as session:
+        claimed = await ledger.claim(session, line.settings.line.batch)
+        if claimed is None:
+            return 0
+        channel, rows = claimed
+        numbers = [row.id for row in rows]
+        for number in numbers:
+            try:
+                async with session.begin_nested():
+                    row = await session.get_one(RawEventRow, number)
+                    await _store(session, line, channel, [row])
+            except Exception as error:
+                log.exception("raw event %s could not be stored", number)
+                row = await session.get_one(RawEventRow, number, populate_existing=True)
+                _settle(row, Fate.DEAD, line.now(), f"internal error: {type(error).__name__}")
+                await session.flush()
+    line.live.ring()
+    return len(numbers)
+
+
+async def _store(session: AsyncSession, line: Line, channel: Channel, rows: Sequence[RawEventRow]) -> None:
+    now = line.now()
+    connector = line.channels.open(channel)
+    items = [item for row in rows for item in _read(connector, row, now)]
+    known = await _known(session, channel, items)
+    fresh: list[Item] = []
+    seen: set[str] = set()
+    for item in items:
+        number = item.message.external_id
+        if item.message.button is not None:
+            touched = await survey.pressed(session, line, item.message.button)
+            _settle(item.row, Fate.STORED if touched else Fate.IGNORED, now, "" if touched else "a button we do not know")
+        elif item.message.change is not Change.NEW:
+            await _change(session, line, known.get(number), item, now)
+        elif number in known or number in seen:
+            _settle(item.row, Fate.DUPLICATE, now)
+        else:
+            seen.add(number)
+            fresh.append(item)
+    channel.ingested_at = now
+    if not fresh:
+        return
+    identities = await _identities(session, channel, fresh, now)
+    conversations = await _conversations(session, line, channel, fresh, identities, now)
+    for item in fresh:
+        inbound = item.message
+        conversation = conversations[inbound.thread_key]
+        session.add(_message(item, channel, conversation, identities[inbound.author.external_id], now))
+        _settle(item.row, Fate.STORED, now)
+    await session.flush()
+    await line.live.publish(session, "message", (_id(c) for c in conversations.values()), now)
+
+
+def _read(connector: Connector, row: RawEventRow, now: datetime) -> list[Item]:
+    """The messages of a raw event; a row with none is settled here, with the reason."""
+    try:
+        messages = connector.read(ledger.raw_event(row))
+    except Ignored as error:
+        _settle(row, Fate.IGNORED, now, error.reason)
+    except BadPayload as error:
+        _settle(row, Fate.DEAD, now, error.reason)
+    except Exception as error:
+        log.exception("raw event %s cannot be read", row.id)
+        _settle(row, Fate.DEAD, now, f"internal error: {type(error).__name__}")
+    else:
+        if not messages:
+            _settle(row, Fate.IGNORED, now, "nothing in it that we know")
+        # A clock that runs ahead must not hold its message at the top of the queue for ever.
+        return [Item(row, replace(m, sent_at=min(m.sent_at, row.received_at))) for m in messages]
+    return []
+
+
+def _settle(row: RawEventRow, fate: Fate, now: datetime, reason: str = "") -> None:
+    """Say what became of a raw event. One that brought several messages is stored when any of them was."""
+    if row.fate == Fate.STORED:
+        return
+    row.fate, row.reason, row.processed_at = fate, reason, now
+
+
+async def _known(session: AsyncSession, channel: Channel, items: Sequence[Item]) -> dict[str, Message]:
+    numbers = {item.message.external_id for item in items if item.message.button is None}
+    if not numbers:
+        return {}
+    query = select(Message).where(col(Message.channel_id) == channel.id, col(Message.external_id).in_(numbers))
+    return {m.external_id or "": m for m in (await session.execute(query)).scalars()}
+
+
+async def _change(session: AsyncSession, line: Line, message: Message | None, item: Item, now: datetime) -> None:
+    """Mirror an edit or a deletion. The first text stays in the ledger."""
+    if message is None:
+        _settle(item.row, Fate.IGNORED, now, "it changes a message that we do not have")
+        return
+    if item.message.change is Change.DELETE:
+        message.deleted_at = now
+    elif message.text != (text := clean(item.message.text)):
+        message.text, message.edited_at, message.step = text, now, Step.ANALYZE
+    _settle(item.row, Fate.STORED, now)
+    await session.flush()
+    await line.live.publish(session, "message", [message.conversation_id], now)
+
+
+async def _identities(
+    session: AsyncSession, channel: Channel, items: Sequence[Item], now: datetime
+) -> dict[str, Identity]:
+    authors = {item.message.author.external_id: item.message.author for item in items}
+    query = select(Identity).where(
+        col(Identity.channel_id) == channel.id, col(Identity.external_id).in_(authors)
+    )
+    found = {identity.external_id: identity for identity in (await session.execute(query)).scalars()}
+    new = {number: author for number, author in authors.items() if number not in found}
+    contacts = {
+        number: Contact(name=clean(a.name) or clean(a.handle) or number, created_at=now, is_bot=a.is_bot)
+        for number, a in new.items()
+    }
+    session.add_all(contacts.values())
+    await session.flush()
+    for number, author in new.items():
+        found[number] = Identity(
+            contact_id=_id(contacts[number]),
+            channel_id=_id(channel),
+            external_id=number,
+            name=clean(author.name),
+            handle=clean(author.handle),
+        )
+        session.add(found[number])
+    return found
+
+
+async def _conversations(
+    session: AsyncSession,
+    line: Line,
+    channel: Channel,
+    items: Sequence[Item],
+    identities: dict[str, Identity],
+    now: datetime,
+) -> dict[str, Conversation]:
+    """The open conversation of each thread: found, reopened when it was resolved not long ago, or new."""
+    threads = {item.message.thread_key for item in items}
+    query = (
+        select(Conversation)
+        .where(col(Conversation.channel_id) == channel.id, col(Conversation.thread_key).in_(threads))
+        .order_by(col(Conversation.id))
+        .with_for_update()
+    )
+    found = {c.thread_key: c for c in (await session.execute(query)).scalars()}  # the newest of a thread wins
+    opened: list[tuple[Conversation, EventKind]] = []
+    reopen_after = now - timedelta(days=line.settings.engagement.reopen_days)
+    asked = await survey.asked_for_comment(session, line, [c for c in found.values() if c.resolved_at], now)
+    for item in items:
+        inbound = item.message
+        conversation = found.get(inbound.thread_key)
+        is_new = conversation is None
+        if conversation is None or (conversation.resolved_at and conversation.resolved_at < reopen_after):
+            conversation = found[inbound.thread_key] = _conversation(inbound, channel, identities)
+            opened.append((conversation, EventKind.OPENED))
+        elif conversation.id in asked:
+            await survey.comment_in_chat(session, line, asked.pop(_id(conversation)), inbound.text)
+        elif conversation.status == ConversationStatus.RESOLVED:
+            _reopen(conversation)
+            opened.append((conversation, EventKind.REOPENED))
+        elif conversation.status in (ConversationStatus.PENDING, ConversationStatus.SNOOZED):
+            conversation.status = ConversationStatus.OPEN
+        _count(conversation, inbound, is_new)
+    session.add_all(c for c, _ in opened)
+    await session.flush()
+    session.add_all(ConversationEvent(conversation_id=_id(c), at=now, kind=kind) for c, kind in opened)
+    return {thread: found[thread] for thread in threads}
+
+
+def _conversation(inbound: InboundMessage, channel: Channel, identities: dict[str, Identity]) -> Conversation:
+    return Conversation(
+        channel_id=_id(channel),
+        contact_id=identities[inbound.author.external_id].contact_id,
+        thread_key=inbound.thread_key,
+        kind=inbound.kind,
+        opened_at=inbound.sent_at,
+        last_message_at=inbound.sent_at,
+    )
+
+
+def _reopen(conversation: Conversation) -> None:
+    conversation.status, conversation.resolved_at = ConversationStatus.OPEN, None
+    conversation.handler = Handler.BOT if conversation.agent_id is None else Handler.HUMAN
+
+
+def _count(conversation: Conversation, inbound: InboundMessage, is_new: bool) -> None:
+    conversation.message_count += 1
+    if is_new or inbound.sent_at >= conversation.last_message_at:
+        conversation.last_message_at = inbound.sent_at
+        conversation.preview = preview(inbound.text) or _attached(inbound)
+    if not inbound.author.is_self and conversation.status != ConversationStatus.RESOLVED:
+        conversation.unread_count += 1
+        conversation.waiting_since_at = min(conversation.waiting_since_at or inbound.sent_at, inbound.sent_at)
+
+
+def _attached(inbound: InboundMessage) -> str:
+    return f"[{inbound.attachments[0].kind}]" if inbound.attachments else ""
+
+
+def _message(
+    item: Item, channel: Channel, conversation: Conversation, identity: Identity, now: datetime
+) -> Message:
+    inbound = item.message
+    is_self = inbound.author.is_self
+    return Message(
+        conversation_id=_id(conversation),
+        channel_id=_id(channel),
+        contact_id=identity.contact_id,
+        external_id=inbound.external_id,
+        raw_event_id=item.row.id,
+        direction=Direction.OUT if is_self else Direction.IN,
+        kind=inbound.kind,
+        author_kind=AuthorKind.SELF if is_self else AuthorKind.CONTACT,
+        text=clean(inbound.text),
+        attachments=[asdict(attachment) for attachment in inbound.attachments],
+        reply_to=inbound.reply_to,
+        sent_at=inbound.sent_at,
+        received_at=item.row.received_at,
+        processed_at=now if is_self else None,
+        step=Step.DONE if is_self else Step.ANALYZE,
+    )
+
+
+def _id(row: Contact | Conversation | Channel) -> int:
+    if row.id is None:
+        raise ValueError(f"{type(row).__name__} has no number yet")
+    return row.id

@@ -1,0 +1,119 @@
+"""The ledger: raw events are kept before anybody says "got it", and every one of them is accounted for."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, insert, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from connectors.base import RawEvent
+from socialcrm.database import Database
+from socialcrm.domain.channel import Channel
+from socialcrm.domain.ledger import Fate, RawEventRow
+
+
+@dataclass(frozen=True)
+class LedgerCounts:
+    """How many raw events were received, and what became of them."""
+
+    received: int
+    stored: int
+    duplicate: int
+    ignored: int
+    dead: int
+    waiting: int
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every received event is accounted for."""
+        return self.received == self.stored + self.duplicate + self.ignored + self.dead + self.waiting
+
+
+async def append(
+    session: AsyncSession, channel_id: int, events: Sequence[RawEvent], now: datetime, run: str | None = None
+) -> int:
+    """Keep raw events of a channel; they are safe when the session's transaction is."""
+    if not events:
+        return 0
+    rows = [
+        {
+            "channel_id": channel_id,
+            "run": run,
+            "line_number": event.line_number,
+            "external_id": event.external_id,
+            "payload": json.dumps(event.payload, separators=(",", ":")),
+            "received_at": now,
+            "fate": Fate.WAITING.value,
+            "reason": "",
+        }
+        for event in events
+    ]
+    await session.execute(insert(RawEventRow), rows)
+    return len(rows)
+
+
+async def claim(session: AsyncSession, limit: int) -> tuple[Channel, Sequence[RawEventRow]] | None:
+    """Waiting raw events of one channel, oldest first, with the channel locked until the session ends.
+
+    One process at a time reads one channel, so its events keep their order and two of them never open the same
+    conversation twice. The lock lets webhooks go on adding events (FOR NO KEY UPDATE). SQLite has one writer and
+    leaves the lock out by itself.
+    """
+    has_work = select(RawEventRow.id).where(
+        col(RawEventRow.channel_id) == col(Channel.id), col(RawEventRow.fate) == Fate.WAITING
+    )
+    pick = (
+        select(Channel)
+        .where(has_work.exists())
+        .order_by(col(Channel.ingested_at).asc().nulls_first(), col(Channel.id))
+        .limit(1)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    channel = (await session.execute(pick)).scalar_one_or_none()
+    if channel is None:
+        return None
+    query = (
+        select(RawEventRow)
+        .where(col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == Fate.WAITING)
+        .order_by(col(RawEventRow.id))
+        .limit(limit)
+    )
+    return channel, (await session.execute(query)).scalars().all()
+
+
+async def counts(session: AsyncSession, channel_id: int | None = None, run: str | None = None) -> LedgerCounts:
+    """The account of everything, of one channel, or of one replay. Received is counted by itself, not added up."""
+    where = []
+    if channel_id is not None:
+        where.append(col(RawEventRow.channel_id) == channel_id)
+    if run is not None:
+        where.append(col(RawEventRow.run) == run)
+    received = await session.scalar(select(func.count()).select_from(RawEventRow).where(*where))
+    rows = await session.execute(select(RawEventRow.fate, func.count()).where(*where).group_by(col(RawEventRow.fate)))
+    fates = {fate: number for fate, number in rows.all()}
+    return LedgerCounts(received or 0, **{fate.value: fates.get(fate.value, 0) for fate in Fate})
+
+
+async def counts_by_channel(database: Database) -> dict[str, LedgerCounts]:
+    """The account of each channel by name, and of "all channels"."""
+    async with database.read() as session:
+        channels = (await session.execute(select(Channel).order_by(col(Channel.id)))).scalars().all()
+        found = {channel.name: await counts(session, channel_id=channel.id) for channel in channels}
+        return {**found, "all channels": await counts(session)}
+
+
+async def replay_dead(session: AsyncSession, event_ids: Sequence[int] | None = None) -> int:
+    """Let dead letters (all of them, or the named ones) wait for ingest again; how many there were."""
+    change = update(RawEventRow).where(col(RawEventRow.fate) == Fate.DEAD)
+    if event_ids is not None:
+        change = change.where(col(RawEventRow.id).in_(event_ids))
+    result = await session.execute(change.values(fate=Fate.WAITING.value, reason="", processed_at=None))
+    return int(getattr(result, "rowcount", 0))
+
+
+def raw_event(row: RawEventRow) -> RawEvent:
+    """The raw event as the connector gave it."""
+    return RawEvent(payload=json.loads(row.payload), external_id=row.external_id, line_number=row.line_number)

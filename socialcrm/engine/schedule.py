@@ -1,0 +1,136 @@
+"""The timetable: runs the steps of the line whenever rows wait, and the rest at its time."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy import delete
+from sqlmodel import col
+
+from socialcrm.domain.people import WebSession
+from socialcrm.engine import collect, deliver
+from socialcrm.engine.analyze import analyze
+from socialcrm.engine.ingest import ingest
+from socialcrm.engine.line import Line, StepFunction
+from socialcrm.engine.survey import survey
+from socialcrm.engine.triage import triage
+
+log = logging.getLogger(__name__)
+STEPS: tuple[StepFunction, ...] = (ingest, analyze, triage, survey)
+
+
+async def drain(line: Line) -> int:
+    """Run the steps over everything that waits now, then send what is due; how many rows were taken in all."""
+    total = 0
+    while taken := sum([await step(line) for step in STEPS]) + await deliver_due(line):
+        total += taken
+    return total
+
+
+async def deliver_due(line: Line) -> int:
+    """Send what is due, channel beside channel, so that a slow one does not hold the others up."""
+    numbers = await deliver.channels_due(line)
+    return sum(await asyncio.gather(*(deliver.deliver(line, number) for number in numbers)))
+
+
+class Timetable:
+    """The loops of one process: the line, delivery, collecting, and house-keeping by APScheduler."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[tuple[str, int]] = set()
+        self._to_send = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin. Items that a crash left behind are settled first."""
+        await deliver.reconcile(self._line)
+        self._spawn(self._run_steps())
+        self._spawn(self._run_each(self._to_send, "deliver", deliver.channels_due, deliver.deliver))
+        self._spawn(self._run_each(asyncio.Event(), "collect", collect.channels_due, collect.collect))
+        self.every(30, self._reconcile, "reconcile")
+        self.every(3600, self._prune, "prune")
+        self._scheduler.start()
+
+    def every(self, seconds: float, job: Callable[[], Awaitable[None]], name: str) -> None:
+        """Run `job` every so many seconds, never twice at once."""
+        self._scheduler.add_job(job, "interval", seconds=seconds, id=name, max_instances=1, coalesce=True)
+
+    async def stop(self) -> None:
+        """End, leaving what is not finished in its rows."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run_steps(self) -> None:
+        line = self._line
+        while True:
+            line.work.clear()
+            try:
+                taken = sum([await step(line) for step in STEPS])
+            except Exception:
+                log.exception("the line stopped; going on in a moment")
+                await asyncio.sleep(line.settings.line.idle_seconds)
+                continue
+            if taken:
+                self._to_send.set()
+            else:
+                await _wait(line.work, line.settings.line.idle_seconds)
+                self._to_send.set()
+
+    async def _run_each(
+        self,
+        signal: asyncio.Event,
+        name: str,
+        due: Callable[[Line], Awaitable[list[int]]],
+        work: Callable[[Line, int], Awaitable[int]],
+    ) -> None:
+        """Do the work of each channel that is due in a task of its own, one task per channel at a time."""
+        while True:
+            signal.clear()
+            try:
+                for number in await due(self._line):
+                    if (name, number) not in self._busy:
+                        self._busy.add((name, number))
+                        self._spawn(self._work(signal, name, number, work))
+            except Exception:
+                log.exception("%s stopped; going on in a moment", name)
+            await _wait(signal, self._line.settings.line.idle_seconds)
+
+    async def _work(
+        self, signal: asyncio.Event, name: str, number: int, work: Callable[[Line, int], Awaitable[int]]
+    ) -> None:
+        try:
+            while await work(self._line, number):
+                pass
+        except Exception:
+            log.exception("%s of channel %s stopped", name, number)
+        finally:
+            self._busy.discard((name, number))
+            signal.set()
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reconcile(self) -> None:
+        await deliver.reconcile(self._line)
+
+    async def _prune(self) -> None:
+        line = self._line
+        await line.live.prune(line.now())
+        async with line.database.write() as session:
+            await session.execute(delete(WebSession).where(col(WebSession.expires_at) < line.now() - timedelta(days=1)))
+
+
+async def _wait(signal: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(signal.wait(), seconds)
+    except TimeoutError:
+        return
