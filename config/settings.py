@@ -46,7 +46,7 @@ class Line(Section):
     """Rows per step and transaction."""
     idle_seconds: float = Field(default=1.0, gt=0)
     """How often rows written by other processes are looked for."""
-    deliver_at_once: int = Field(default=8, ge=1, le=100)
+    deliver_at_once: int = Field(default=16, ge=1, le=100)
     """Texts on their way to one channel at the same time."""
     lease_seconds: float = Field(default=300, gt=0)
     """A claimed item of a process that is not heard of any more is reconciled after this."""
@@ -86,13 +86,19 @@ class Demo(Section):
     is_on: bool = False
     trickle_seconds: float = Field(default=12, gt=0)
     """Time between two messages of the live demo stream."""
+    password: str = "wasla-demo"  # noqa: S105 - shown on the sign-in page of the demo
+    """Of every demo account."""
 
 
 class Settings(BaseSettings):
     """All settings of one installation."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="SOCIALCRM_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix="SOCIALCRM_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     company: str = "Wasla Télécom"

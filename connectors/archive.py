@@ -40,7 +40,7 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         try:
             line = file.readline(LONGEST_LINE + 1)
         except (EOFError, OSError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
-            yield number, b'\x00the file ends too early: ' + str(error).encode()
+            yield number, b"\x00the file ends too early: " + str(error).encode()
             return
         if not line:
             return

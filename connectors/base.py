@@ -1,7 +1,7 @@
 """The contract between a channel's platform and the engine.
 
 A connector returns data or raises; the engine decides. What a subclass overrides is what its channel can do:
-`connector.can("hide")` is true exactly when the class overrides `hide`, so a capability can never be declared and missing.
+`connector.can("hide")` is true exactly when the class overrides `hide`, so none can be declared and missing.
 A connector never sleeps, retries, logs message text, touches the database or imports another connector.
 """
 
@@ -75,7 +75,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is known before sending; the platform's other rules are left to the platform, which says them in its words."""
+    """What is known before sending; all other rules are left to the platform, which says them in its own words."""
 
     text_length: int
     """Characters in one message."""
@@ -330,4 +330,4 @@ class Connector(ABC):
 
     async def close(self) -> None:
         """Let go of connections."""
-        return None
+        return

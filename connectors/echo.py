@@ -45,7 +45,9 @@ class EchoConnector(Connector):
                 InboundMessage(
                     external_id=event["id"],
                     thread_key=str(event.get("thread", event["author"])),
-                    author=Author(event["author"], name=str(event.get("name", "")), handle=str(event.get("handle", ""))),
+                    author=Author(
+                        event["author"], name=str(event.get("name", "")), handle=str(event.get("handle", ""))
+                    ),
                     sent_at=read_time(event.get("sent_at")),
                     text=str(event.get("text", "")),
                     kind=MessageKind(event.get("kind", MessageKind.DIRECT_MESSAGE)),

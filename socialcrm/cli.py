@@ -24,13 +24,14 @@ from socialcrm.app import open_line
 from socialcrm.database import Database
 from socialcrm.domain.engagement import EngagementError
 from socialcrm.domain.people import Role
-from socialcrm.engine.line import Line
 from socialcrm.migrate import migrate as run_migrations
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A self-hosted social CRM.", rich_markup_mode=None)
 console = Console(stderr=True)
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file; socialcrm.toml when not given.")]
-DatabaseOption = Annotated[str, typer.Option("--database", help="sqlite:///path or postgresql://…; wins over settings.")]
+DatabaseOption = Annotated[
+    str, typer.Option("--database", help="sqlite:///path or postgresql://…; wins over settings.")
+]
 
 
 @app.command()
@@ -58,7 +59,9 @@ def work(config: ConfigOption = None, database: DatabaseOption = "") -> None:
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV or JSONL, plain or gzipped.")],
-    map: Annotated[str, typer.Option("--map", help="Columns: text=…,author=…,created=…,id=…,name=…,thread=…,kind=…")] = "",
+    map: Annotated[
+        str, typer.Option("--map", help="Columns: text=…,author=…,created=…,id=…,name=…,thread=…,kind=…")
+    ] = "",
     speed: Annotated[float, typer.Option(help="Times real time; 0 = as fast as possible.", min=0)] = 0,
     answers: Annotated[Path | None, typer.Option(help="JSONL file that automatic answers are written to.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Run the line here until all rows are through.")] = False,
@@ -76,11 +79,14 @@ def replay(
 def ledger(
     config: ConfigOption = None,
     database: DatabaseOption = "",
-    replay_dead: Annotated[bool, typer.Option("--replay-dead", help="Let all dead letters wait for ingest again.")] = False,
+    replay_dead: Annotated[
+        bool, typer.Option("--replay-dead", help="Let all dead letters wait for ingest again.")
+    ] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="List the dead letters with their reasons.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Counts as JSON.")] = False,
 ) -> None:
     """Show that received = stored + duplicate + ignored + dead + waiting."""
-    _run(_ledger(_settings(config, database), replay_dead, as_json))
+    _run(_ledger(_settings(config, database), replay_dead, dead, as_json))
 
 
 @app.command()
@@ -90,7 +96,9 @@ def migrate(config: ConfigOption = None, database: DatabaseOption = "") -> None:
     async def run() -> None:
         async with _database(_settings(config, database)) as opened:
             before, after = await run_migrations(opened)
-        typer.echo(f"The database is at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
+        typer.echo(
+            f"The database is at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}."
+        )
 
     _run(run())
 
@@ -141,7 +149,13 @@ def doctor(config: ConfigOption = None, database: DatabaseOption = "") -> None:
 
 
 async def _replay(
-    settings: Settings, file: Path, columns: dict[str, str], speed: float, answers: Path | None, wait: bool, as_json: bool
+    settings: Settings,
+    file: Path,
+    columns: dict[str, str],
+    speed: float,
+    answers: Path | None,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     from socialcrm.engine import replay as engine
 
@@ -180,7 +194,7 @@ async def _replay(
         typer.echo(", ".join(f"{key} {value:,}" for key, value in result.items()))
 
 
-async def _ledger(settings: Settings, replay_dead: bool, as_json: bool) -> None:
+async def _ledger(settings: Settings, replay_dead: bool, dead: bool, as_json: bool) -> None:
     from socialcrm.engine import ledger as engine
 
     async with _database(settings) as database:
@@ -190,6 +204,7 @@ async def _ledger(settings: Settings, replay_dead: bool, as_json: bool) -> None:
                 number = await engine.replay_dead(session)
             typer.echo(f"{number} dead letters wait for ingest again.", err=True)
         rows = await engine.counts_by_channel(database)
+        letters = await engine.dead_letters(database) if dead else []
     total = rows["all channels"]
     if as_json:
         print(json.dumps({name: asdict(row) for name, row in rows.items()}, ensure_ascii=False))
@@ -198,6 +213,8 @@ async def _ledger(settings: Settings, replay_dead: bool, as_json: bool) -> None:
         for name, row in rows.items():
             table.add_row(name, *(f"{v:,}" for v in asdict(row).values()), "yes" if row.is_balanced else "NO")
         Console().print(table)
+        for letter in letters:
+            typer.echo(f"event {letter.id}: {letter.reason}")
     if not total.is_balanced:
         raise typer.Exit(1)
 

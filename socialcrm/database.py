@@ -1,13 +1,13 @@
 """Engines and sessions: one code for SQLite (embedded) and PostgreSQL (scale-out)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, event, insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
@@ -23,7 +23,9 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
         if parsed.drivername not in DRIVERS and parsed.drivername not in DRIVERS.values():
-            raise ValueError(f"storage.database should start with sqlite:/// or postgresql://; it is {parsed.drivername}://")
+            raise ValueError(
+                f"storage.database should start with sqlite:/// or postgresql://; it is {parsed.drivername}://"
+            )
         parsed = parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername))
         self.url = parsed
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -63,16 +65,31 @@ class Database:
         await self.engine.dispose()
 
 
-async def insert_or_ignore(
-    session: AsyncSession, table: type[SQLModel], rows: Sequence[Mapping[str, Any]], unique: Iterable[str]
-) -> int:
-    """Insert the rows that break no unique key over the columns `unique`; how many went in."""
+async def insert_rows(session: AsyncSession, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows at once, with the defaults of their model: some ten times quicker than adding objects."""
+    if rows:
+        defaults = _defaults(table)
+        await session.execute(insert(table), [{**defaults, **row} for row in rows])
+
+
+async def insert_numbered(session: AsyncSession, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The same, for rows whose numbers are needed; the numbers in the order of the rows."""
     if not rows:
-        return 0
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(list(rows)).on_conflict_do_nothing(index_elements=list(unique))
-    result = await session.execute(statement)
-    return int(getattr(result, "rowcount", 0))
+        return []
+    defaults = _defaults(table)
+    number: Any = table.__table__.c.id  # type: ignore[attr-defined]
+    statement = insert(table).returning(number, sort_by_parameter_order=True)
+    result = await session.execute(statement, [{**defaults, **row} for row in rows])
+    return list(result.scalars())
+
+
+@cache
+def _defaults(table: type[SQLModel]) -> dict[str, Any]:
+    return {
+        name: field.get_default(call_default_factory=True, validated_data={})
+        for name, field in table.model_fields.items()
+        if not field.is_required() and name != "id"
+    }
 
 
 def _options(is_sqlite: bool) -> dict[str, Any]:
@@ -84,8 +101,14 @@ def _options(is_sqlite: bool) -> dict[str, Any]:
 def _on_sqlite_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver's own would come too late for reads
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON",
-                   "temp_store=MEMORY", "cache_size=-32000"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-32000",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -49,7 +49,9 @@ class Vault:
         try:
             values: dict[str, str] = json.loads(self._fernet.decrypt(stored.encode()))
         except InvalidToken as error:
-            raise KeyLost(f"The credentials were encrypted with another key than the one in {KEY_FILE}: connect again.") from error
+            raise KeyLost(
+                f"The credentials were encrypted with another key than the one in {KEY_FILE}: connect again."
+            ) from error
         return values
 
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -70,18 +70,30 @@ def with_name(name: str) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a fresh, migrated database: every test that uses it runs on both kinds."""
-    if request.param == "sqlite":
-        path = tmp_path / "socialcrm.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-        return
-    template = request.getfixturevalue("postgres_template")
-    name = f"socialcrm_test_{uuid.uuid4().hex[:12]}"
-    asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield with_name(name)
-    asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes fresh, migrated databases and says their addresses: every test that uses it runs on both kinds."""
+    names: list[str] = []
+
+    def make() -> str:
+        name = f"socialcrm_test_{uuid.uuid4().hex[:12]}"
+        if request.param == "sqlite":
+            path = tmp_path / f"{name}.db"
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            return f"sqlite:///{path}"
+        template = request.getfixturevalue("postgres_template")
+        asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        names.append(name)
+        return with_name(name)
+
+    yield make
+    for name in names:
+        asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def database_url(fresh_database: Callable[[], str]) -> str:
+    """The address of a fresh, migrated database."""
+    return fresh_database()
 
 
 @pytest.fixture
@@ -110,7 +122,9 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: object) -> None:
-        if isinstance(address, tuple) and not (str(address[0]).startswith("127.") or address[0] in ("::1", "localhost")):
+        if isinstance(address, tuple) and not (
+            str(address[0]).startswith("127.") or address[0] in ("::1", "localhost")
+        ):
             raise AssertionError(f"a test tried to reach {address[0]}")
         connect(self, address)  # type: ignore[arg-type]
 

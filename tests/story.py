@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlmodel import SQLModel, col, select
+from sqlalchemy import select
+from sqlmodel import SQLModel, col
 
 from connectors.base import RawEvent
 from connectors.journal import Journal
@@ -28,6 +30,8 @@ from socialcrm.engine.answer import reply
 from socialcrm.engine.line import Line
 from socialcrm.engine.resolve import resolve
 from socialcrm.engine.schedule import drain
+from socialcrm.reports.filters import read_filters
+from socialcrm.reports.registry import TABLES
 
 TEAMS = ("support", "facturation", "technique", "commercial")
 
@@ -47,11 +51,16 @@ class Story:
         journal = Journal(Path(folder) / f"{key}.jsonl")
         now = line.now()
         channel = Channel(
-            connector="echo", key=key, name="Echo", settings={"journal": str(journal.path)}, created_at=now, changed_at=now
+            connector="echo",
+            key=key,
+            name="Echo",
+            settings={"journal": str(journal.path)},
+            created_at=now,
+            changed_at=now,
         )
         async with line.database.write() as session:
             session.add(channel)
-            known = set((await session.execute(select(Team.key))).scalars())
+            known = set((await session.execute(select(col(Team.key)))).scalars())
             session.add_all(Team(key=team, name=team.title()) for team in TEAMS if team not in known)
         return cls(line, channel, journal)
 
@@ -62,7 +71,7 @@ class Story:
             )
             session.add(agent)
             await session.flush()
-            team_id = (await session.execute(select(Team.id).where(col(Team.key) == team))).scalar_one()
+            team_id = (await session.execute(select(col(Team.id)).where(col(Team.key) == team))).scalar_one()
             session.add(TeamMember(team_id=team_id or 0, agent_id=agent.id or 0))
         return agent
 
@@ -114,7 +123,7 @@ class Story:
 
     async def rows(self, table: type[SQLModel]) -> Sequence[Any]:
         async with self.line.database.read() as session:
-            return (await session.execute(select(table).order_by(list(table.__table__.primary_key)[0]))).scalars().all()  # type: ignore[attr-defined]
+            return (await session.execute(select(table).order_by(next(iter(table.__table__.primary_key))))).scalars().all()  # type: ignore[attr-defined]
 
     async def conversation(self) -> Conversation:
         return list(await self.rows(Conversation))[-1]  # type: ignore[no-any-return]
@@ -131,6 +140,14 @@ class Story:
 
     async def survey(self) -> Survey:
         return list(await self.rows(Survey))[-1]  # type: ignore[no-any-return]
+
+    async def report(self) -> dict[str, Any]:
+        """Today's figures, as the Reports page shows them."""
+        zone = ZoneInfo(self.line.settings.engagement.time_zone)
+        filters = read_filters({"days": "7"}, self.line.now(), zone)
+        async with self.line.database.read() as session:
+            tables = {name: await TABLES[name](session, filters) for name in ("sentiment", "complaints", "csat")}
+        return {name: table.rows[-1] for name, table in tables.items()}
 
     async def trace(self, message: Message) -> list[dict[str, Any]]:
         async with self.line.database.read() as session:

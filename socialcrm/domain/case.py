@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import time_column, key_column, ref_column
+from socialcrm.domain.columns import key_column, ref_column, time_column
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """32 signs without 0 O 1 I, so that a reference can be read out."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import time_column, json_column, key_column, text_column
+from socialcrm.domain.columns import json_column, key_column, text_column, time_column
 
 
 class ChannelStatus(StrEnum):

@@ -9,7 +9,7 @@ from sqlmodel import Field
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; a naive one is a mistake and is refused. SQLite keeps no zone, so it is put back on reading."""
+    """An aware UTC time; a naive one is refused as a mistake. SQLite keeps no zone: it is put back on reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import UniqueConstraint
 from sqlmodel import SQLModel
 
-from socialcrm.domain.columns import time_column, key_column, ref_column
+from socialcrm.domain.columns import key_column, ref_column, time_column
 
 
 class Contact(SQLModel, table=True):

@@ -11,10 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nlp.normalize import normalize
 
-REPLY_KEYS = (
-    "greeting acknowledgement handover out_of_hours survey_question survey_link survey_comment survey_thanks survey_closed"
-    " csat_1 csat_2 csat_3 csat_4 csat_5"
-).split()
+REPLY_KEYS = [
+    "greeting",
+    "acknowledgement",
+    "handover",
+    "out_of_hours",
+    "survey_question",
+    "survey_link",
+    "survey_comment",
+    "survey_thanks",
+    "survey_closed",
+    "csat_1",
+    "csat_2",
+    "csat_3",
+    "csat_4",
+    "csat_5",
+]
 SHORT = 4
 LANGUAGES = ("fr", "ar", "en", "arq-Arab", "arq-Latn")
 
@@ -40,7 +52,7 @@ class When(Part):
     channel: list[str] = []
     """Names of connectors or keys of channels."""
     kind: list[Literal["direct_message", "comment", "mention", "review"]] = []
-    words: list[str] = []
+    words: tuple[str, ...] = ()
     """Any of these phrases; every word of a phrase must be in the message."""
     hours: str = Field(default="", pattern=r"^(\d\d:\d\d-\d\d:\d\d)?$")
     """Local time, end excluded; 22:00-06:00 passes midnight."""
@@ -68,7 +80,7 @@ class Rule(Part):
 
 class Question(Part):
     id: str
-    phrases: list[str] = Field(min_length=1)
+    phrases: tuple[str, ...] = Field(min_length=1)
     answers: dict[str, str] = Field(min_length=1)
 
 
@@ -92,7 +104,9 @@ class Engagement:
         texts = {language: _replies(replies / f"{language}.toml") for language in LANGUAGES}
         for rule in found:
             if rule.then.reply and rule.then.reply not in texts["fr"]:
-                raise EngagementError(f"{rules}, rule {rule.name!r}: there is no reply {rule.then.reply!r} in {replies}.")
+                raise EngagementError(
+                    f"{rules}, rule {rule.name!r}: there is no reply {rule.then.reply!r} in {replies}."
+                )
         return cls(found, tuple(book.get("human", {}).get("phrases", [])), texts, questions)
 
     def reply(self, language: str, key: str, **values: object) -> str:
@@ -102,17 +116,15 @@ class Engagement:
     def wants_human(self, words: frozenset[str]) -> str | None:
         """The phrase with which somebody asked for a person, if they did. One word alone ("humain") counts in a short
         message only: in a long one it is part of a story."""
-        is_short = len(words) <= SHORT
-        for phrase in self.human_phrases:
-            needed = phrase_words(phrase)
-            if needed <= words and (len(needed) > 1 or is_short):
-                return phrase
-        return None
+        single, longer = compiled(self.human_phrases)
+        found = [single[word] for word in single.keys() & words] if len(words) <= SHORT else []
+        found += [phrase for phrase, needed in longer if needed <= words]
+        return found[0] if found else None
 
     def question(self, words: frozenset[str]) -> Question | None:
         """The frequently asked question that is asked with these words."""
         for question in self.questions:
-            if any(phrase_words(phrase) <= words for phrase in question.phrases):
+            if says_any(question.phrases, words):
                 return question
         return None
 
@@ -122,8 +134,18 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(normalize(text).split())
 
 
-phrase_words = lru_cache(maxsize=10_000)(word_set)
-"""The same for phrases of rules and questions, which come again with each message."""
+@lru_cache(maxsize=1000)
+def compiled(phrases: tuple[str, ...]) -> tuple[dict[str, str], list[tuple[str, frozenset[str]]]]:
+    """Phrases made quick to look for: those of one word by that word, and the others with their words."""
+    sets = [(phrase, word_set(phrase)) for phrase in phrases]
+    single = {next(iter(words)): phrase for phrase, words in sets if len(words) == 1}
+    return single, [(phrase, words) for phrase, words in sets if len(words) > 1]
+
+
+def says_any(phrases: tuple[str, ...], words: frozenset[str]) -> bool:
+    """Whether all words of any of the phrases are among `words`."""
+    single, longer = compiled(phrases)
+    return not words.isdisjoint(single) or any(needed <= words for _, needed in longer)
 
 
 def reply_language(language: str, default: str) -> str:

@@ -3,10 +3,11 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, text as sql
+from sqlalchemy import Index
+from sqlalchemy import text as sql
 from sqlmodel import SQLModel
 
-from socialcrm.domain.columns import time_column, key_column, ref_column, text_column
+from socialcrm.domain.columns import key_column, ref_column, text_column, time_column
 
 
 class Fate(StrEnum):

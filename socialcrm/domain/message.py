@@ -4,10 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint, text as sql
+from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import text as sql
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import BIG, time_column, json_column, key_column, ref_column, text_column
+from socialcrm.domain.columns import BIG, json_column, key_column, ref_column, text_column, time_column
 
 
 class Direction(StrEnum):

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import BIG, time_column, json_column, key_column, ref_column
+from socialcrm.domain.columns import BIG, json_column, key_column, ref_column, time_column
 
 
 class Role(StrEnum):

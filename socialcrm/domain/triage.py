@@ -1,12 +1,12 @@
-"""What should happen to an analysed message: a pure function of the message, the rules and the time, with its reasons."""
+"""What should happen to an analysed message, and why: a pure function of the message, the rules and the time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import Any
 
 from socialcrm.domain.conversation import Priority
-from socialcrm.domain.engagement import Engagement, Then, When, phrase_words, word_set
+from socialcrm.domain.engagement import Engagement, Then, When, says_any, word_set
 
 PRIORITIES = tuple(Priority)
 
@@ -116,9 +116,7 @@ def _apply(then: Then, decision: Decision) -> str:
     return ", ".join(did) or "nothing new"
 
 
-Condition = tuple[
-    Callable[[When], object], Callable[[When, Facts, frozenset[str]], bool], Callable[[When, Facts], str]
-]
+Condition = tuple[Callable[[When], object], Callable[[When, Facts, frozenset[str]], bool], Callable[[When, Facts], str]]
 
 CONDITIONS: tuple[Condition, ...] = (
     (
@@ -154,11 +152,11 @@ CONDITIONS: tuple[Condition, ...] = (
     (
         lambda w: w.kind,
         lambda w, f, _: f.kind in w.kind,
-        lambda w, f: f"it is a {f.kind}, not a {_either(list(w.kind))}",
+        lambda w, f: f"it is a {f.kind}, not a {_either(w.kind)}",
     ),
     (
         lambda w: w.words,
-        lambda w, f, words: any(phrase_words(phrase) <= words for phrase in w.words),
+        lambda w, f, words: says_any(w.words, words),
         lambda w, f: "none of its words is in the message",
     ),
     (
@@ -169,5 +167,5 @@ CONDITIONS: tuple[Condition, ...] = (
 )
 
 
-def _either(values: list[str]) -> str:
+def _either(values: Sequence[str]) -> str:
     return " or ".join(values)

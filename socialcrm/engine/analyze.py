@@ -5,8 +5,8 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, update
-from sqlmodel import col, select
+from sqlalchemy import delete, insert, select, update
+from sqlmodel import col
 
 from nlp.pipeline import Document, Pipeline, Prediction
 from socialcrm.domain.message import Analysis, Message, Step
@@ -20,7 +20,7 @@ FIELDS = ("language", "sentiment", "complaint", "intent")
 async def analyze(line: Line) -> int:
     """Take one batch; the pipeline works in a thread, so that the event loop goes on."""
     query = (
-        select(Message.id, Message.text)
+        select(col(Message.id), col(Message.text))
         .where(col(Message.step) == Step.ANALYZE)
         .order_by(col(Message.id))
         .limit(line.settings.line.batch)

@@ -1,12 +1,15 @@
 """Answer: a text from an agent, a rule or a survey -> an outgoing message and its outbox item, in one transaction."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from connectors.base import Button, MessageKind
+from socialcrm.database import insert_numbered, insert_rows
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Identity
 from socialcrm.domain.conversation import Conversation, Handler
@@ -30,9 +33,7 @@ async def reply(
     limit = line.channels.open(channel).limits.text_length
     if len(text) > limit:
         raise CannotAnswer(f"This channel takes {limit:,} characters; the text has {len(text):,}.")
-    message = await send(
-        session, conversation, text, key=f"agent:{key}", author=AuthorKind.AGENT, now=now, agent_id=agent.id
-    )
+    message = await send(session, Draft(conversation, text, f"agent:{key}", AuthorKind.AGENT, agent.id), now)
     conversation.waiting_since_at, conversation.unread_count = None, 0
     conversation.handler = Handler.HUMAN
     if conversation.agent_id is None:
@@ -49,51 +50,65 @@ async def note(
     text = clean(text).strip()
     if not text:
         raise CannotAnswer("There is nothing to write down: type a note first.")
-    known = select(Message).where(
-        col(Message.channel_id) == conversation.channel_id, col(Message.external_id) == key
-    )
+    known = select(Message).where(col(Message.channel_id) == conversation.channel_id, col(Message.external_id) == key)
     message = (await session.execute(known)).scalar_one_or_none()
     if message is None:
-        message = _outgoing(conversation, text, now, AuthorKind.AGENT, agent.id)
-        message.direction, message.delivery, message.external_id = Direction.NOTE, Delivery.NONE, key
-        session.add(message)
-        await session.flush()
+        row = _outgoing(Draft(conversation, text, key, AuthorKind.AGENT, agent.id), now)
+        row |= {"direction": Direction.NOTE.value, "delivery": Delivery.NONE.value, "external_id": key}
+        (number,) = await insert_numbered(session, Message, [row])
+        message = await session.get_one(Message, number)
         await line.live.publish(session, "message", [message.conversation_id], now)
     return message
 
 
-async def send(
-    session: AsyncSession,
-    conversation: Conversation,
-    text: str,
-    *,
-    key: str,
-    author: AuthorKind,
-    now: datetime,
-    agent_id: int | None = None,
-    buttons: Sequence[Button] = (),
-    answers: Message | None = None,
-) -> Message:
-    """Write an outgoing message and the outbox item that carries it; `key` makes asking twice harmless."""
-    text = clean(text).strip()
-    if not text:
+@dataclass(frozen=True)
+class Draft:
+    """A text that should go out. `key` makes asking twice harmless."""
+
+    conversation: Conversation
+    text: str
+    key: str
+    author: AuthorKind
+    agent_id: int | None = None
+    buttons: Sequence[Button] = ()
+    answers: Message | None = None
+    """The incoming message that it answers."""
+
+
+async def send(session: AsyncSession, draft: Draft, now: datetime) -> Message:
+    """Write an outgoing message and the outbox item that carries it. Raises CannotAnswer."""
+    if not clean(draft.text).strip():
         raise CannotAnswer("There is nothing to send: write a text first.")
     known = select(Message).join(OutboxItem, col(OutboxItem.message_id) == col(Message.id))
-    if message := (await session.execute(known.where(col(OutboxItem.key) == key))).scalar_one_or_none():
+    if message := (await session.execute(known.where(col(OutboxItem.key) == draft.key))).scalar_one_or_none():
         return message
-    message = _outgoing(conversation, text, now, author, agent_id)
-    message.buttons = [{"label": b.label, "value": b.value} for b in buttons]
-    answers = answers or await _last_incoming(session, conversation)
-    if answers is not None and author is not AuthorKind.SURVEY:
-        message.answers_id = answers.id
-    session.add(message)
-    conversation.message_count += 1
-    conversation.last_message_at = max(conversation.last_message_at, now)
-    conversation.preview = preview(text)
+    if draft.answers is None and draft.author is not AuthorKind.SURVEY:
+        draft = replace(draft, answers=await _last_incoming(session, draft.conversation))
+    (number,) = await send_all(session, [draft], now)
+    return await session.get_one(Message, number)
+
+
+async def send_all(session: AsyncSession, drafts: Sequence[Draft], now: datetime) -> list[int]:
+    """Write many at once, none of which was written before; the numbers of the messages."""
+    if not drafts:
+        return []
     await session.flush()
-    session.add(await _item(session, conversation, message, key, now, answers))
-    await session.flush()
-    return message
+    numbers = await insert_numbered(session, Message, [_outgoing(draft, now) for draft in drafts])
+    contacts = {(d.conversation.contact_id, d.conversation.channel_id) for d in drafts}
+    query = select(col(Identity.contact_id), col(Identity.channel_id), col(Identity.external_id)).where(
+        col(Identity.contact_id).in_({contact for contact, _ in contacts})
+    )
+    recipients = {(contact, channel): name for contact, channel, name in (await session.execute(query)).all()}
+    items = []
+    for draft, number in zip(drafts, numbers, strict=True):
+        conversation = draft.conversation
+        recipient = recipients.get((conversation.contact_id, conversation.channel_id), "")
+        items.append(_item(draft, number, recipient, now))
+        conversation.message_count += 1
+        conversation.last_message_at = max(conversation.last_message_at, now)
+        conversation.preview = preview(draft.text)
+    await insert_rows(session, OutboxItem, items)
+    return numbers
 
 
 async def retry(session: AsyncSession, line: Line, message: Message) -> None:
@@ -119,25 +134,45 @@ async def _settle(session: AsyncSession, line: Line, message: Message, status: O
     await line.live.publish(session, "message", [message.conversation_id], now)
 
 
-def _outgoing(
-    conversation: Conversation, text: str, now: datetime, author: AuthorKind, agent_id: int | None
-) -> Message:
-    if conversation.id is None:
-        raise ValueError("the conversation has no number yet")
-    return Message(
-        conversation_id=conversation.id,
-        channel_id=conversation.channel_id,
-        contact_id=conversation.contact_id,
-        direction=Direction.OUT,
-        kind=conversation.kind,
-        author_kind=author,
-        agent_id=agent_id,
-        text=text,
-        sent_at=now,
-        received_at=now,
-        processed_at=now,
-        delivery=Delivery.WAITING,
-    )
+def _outgoing(draft: Draft, now: datetime) -> dict[str, object]:
+    conversation = draft.conversation
+    return {
+        "conversation_id": conversation.id,
+        "channel_id": conversation.channel_id,
+        "contact_id": conversation.contact_id,
+        "direction": Direction.OUT.value,
+        "kind": conversation.kind,
+        "author_kind": draft.author.value,
+        "agent_id": draft.agent_id,
+        "text": clean(draft.text).strip(),
+        "buttons": [{"label": b.label, "value": b.value} for b in draft.buttons],
+        "answers_id": draft.answers.id if draft.answers else None,
+        "sent_at": now,
+        "received_at": now,
+        "processed_at": now,
+        "delivery": Delivery.WAITING.value,
+    }
+
+
+def _item(draft: Draft, message_id: int, recipient: str, now: datetime) -> dict[str, object]:
+    conversation = draft.conversation
+    is_private = conversation.kind == MessageKind.DIRECT_MESSAGE
+    return {
+        "key": draft.key,
+        "channel_id": conversation.channel_id,
+        "conversation_id": conversation.id,
+        "message_id": message_id,
+        "action": "direct_message" if is_private else "reply",
+        "payload": {
+            "thread_key": conversation.thread_key,
+            "recipient": recipient,
+            "text": clean(draft.text).strip(),
+            "buttons": [{"label": b.label, "value": b.value} for b in draft.buttons],
+            "reply_to": draft.answers.external_id if draft.answers and not is_private else None,
+        },
+        "created_at": now,
+        "due_at": now,
+    }
 
 
 async def _last_incoming(session: AsyncSession, conversation: Conversation) -> Message | None:
@@ -145,37 +180,3 @@ async def _last_incoming(session: AsyncSession, conversation: Conversation) -> M
         col(Message.conversation_id) == conversation.id, col(Message.direction) == Direction.IN
     )
     return (await session.execute(query.order_by(col(Message.id).desc()).limit(1))).scalar_one_or_none()
-
-
-async def _item(
-    session: AsyncSession,
-    conversation: Conversation,
-    message: Message,
-    key: str,
-    now: datetime,
-    answers: Message | None,
-) -> OutboxItem:
-    recipient = await session.scalar(
-        select(Identity.external_id).where(
-            col(Identity.contact_id) == conversation.contact_id, col(Identity.channel_id) == conversation.channel_id
-        )
-    )
-    is_private = conversation.kind == MessageKind.DIRECT_MESSAGE
-    if message.id is None or conversation.id is None:
-        raise ValueError("the message has no number yet")
-    return OutboxItem(
-        key=key,
-        channel_id=conversation.channel_id,
-        conversation_id=conversation.id,
-        message_id=message.id,
-        action="direct_message" if is_private else "reply",
-        payload={
-            "thread_key": conversation.thread_key,
-            "recipient": recipient or "",
-            "text": message.text,
-            "buttons": message.buttons,
-            "reply_to": answers.external_id if answers and not is_private else None,
-        },
-        created_at=now,
-        due_at=now,
-    )

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind, Handler
 from socialcrm.domain.people import Agent, Presence, TeamMember
@@ -62,7 +62,7 @@ class Roster:
         )
         agents = [(agent, team_id) for agent, team_id in (await session.execute(query)).all()]
         load = (
-            select(Conversation.agent_id, func.count())
+            select(col(Conversation.agent_id), func.count())
             .where(
                 col(Conversation.agent_id).in_({agent.id for agent, _ in agents}),
                 col(Conversation.status).in_(BUSY),

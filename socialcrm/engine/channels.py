@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from sqlmodel import col, select
+from sqlalchemy import select
+from sqlmodel import col
 
 from connectors.base import ChannelConfig, Connector
 from connectors.registry import connector_class

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
-from sqlmodel import col, or_, select
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlmodel import col
 
 from connectors.base import AuthExpired, ConnectorError, Page, TryLater
 from socialcrm.domain.channel import Channel, ChannelStatus
@@ -52,7 +52,7 @@ async def collect(line: Line, channel_id: int) -> int:
     return 0
 
 
-def _is_due(now: datetime) -> object:
+def _is_due(now: datetime) -> ColumnElement[bool]:
     return or_(col(Channel.poll_after_at).is_(None), col(Channel.poll_after_at) <= now)
 
 
@@ -86,9 +86,7 @@ async def _keep(line: Line, channel_id: int, page: Page, wait: float) -> None:
         line.work.set()
 
 
-async def _trouble(
-    line: Line, channel_id: int, reason: str, wait: float, status: ChannelStatus | None = None
-) -> None:
+async def _trouble(line: Line, channel_id: int, reason: str, wait: float, status: ChannelStatus | None = None) -> None:
     """Write trouble down on the channel; logged when it begins, not each time."""
     now = line.now()
     async with line.database.write() as session:

@@ -6,12 +6,13 @@ import os
 import random
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
-from sqlmodel import col, or_, select
+from sqlmodel import col
 
 from connectors.base import AuthExpired, Button, Connector, MaybeSent, OutboundMessage, Refused, Sent, TryLater
 from socialcrm.domain.channel import Channel, ChannelStatus
@@ -26,19 +27,34 @@ FIRST_WAIT = 2.0
 LONGEST_WAIT = 3600.0
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one claimed item."""
+
+    item: OutboxItem
+    status: OutboxStatus
+    reason: str = ""
+    due_at: datetime | None = None
+    sent: Sent | None = None
+    quiet_until: datetime | None = None
+    """The platform asked the whole channel to wait."""
+    signs_out: bool = False
+
+
 async def deliver(line: Line, channel_id: int) -> int:
-    """Send one batch of a channel, several at once; how many were taken."""
+    """Send one batch of a channel, several at once; how many were taken. What is done is written down at once, all
+    that finished together in one transaction; nothing waits for the slowest."""
     items = await _claim(line, channel_id)
-    if items:
-        async with asyncio.TaskGroup() as group:
-            for item in items:
-                group.create_task(_deliver_one(line, item))
+    sending = {asyncio.ensure_future(_send(line, item)) for item in items}
+    while sending:
+        done, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+        await _record(line, channel_id, [task.result() for task in done])
     return len(items)
 
 
 async def channels_due(line: Line) -> list[int]:
     """Channels with something to send now."""
-    query = select(OutboxItem.channel_id).where(_is_due(line.now())).distinct()
+    query = select(col(OutboxItem.channel_id)).where(_is_due(line.now())).distinct()
     async with line.database.read() as session:
         return list((await session.execute(query)).scalars())
 
@@ -55,11 +71,11 @@ async def reconcile(line: Line) -> int:
     return len(left)
 
 
-def _is_due(now: datetime) -> object:
+def _is_due(now: datetime) -> ColumnElement[bool]:
     """Waiting, due, on a channel that may send, and nothing older of the same conversation still on its way."""
     older = aliased(OutboxItem)
     is_queued = (
-        select(older.id)
+        select(col(older.id))
         .where(
             col(older.conversation_id) == col(OutboxItem.conversation_id),
             col(older.id) < col(OutboxItem.id),
@@ -68,7 +84,7 @@ def _is_due(now: datetime) -> object:
         .exists()
     )
     may_send = (
-        select(Channel.id)
+        select(col(Channel.id))
         .where(
             col(Channel.id) == col(OutboxItem.channel_id),
             col(Channel.status) == ChannelStatus.ACTIVE,
@@ -82,7 +98,7 @@ def _is_due(now: datetime) -> object:
 async def _claim(line: Line, channel_id: int) -> Sequence[OutboxItem]:
     now = line.now()
     pick = (
-        select(OutboxItem.id)
+        select(col(OutboxItem.id))
         .where(col(OutboxItem.channel_id) == channel_id, _is_due(now))
         .order_by(col(OutboxItem.id))
         .limit(line.settings.line.deliver_at_once)
@@ -113,37 +129,37 @@ async def _claim(line: Line, channel_id: int) -> Sequence[OutboxItem]:
     return items
 
 
-async def _deliver_one(line: Line, item: OutboxItem) -> None:
-    """Send one claimed item and record what came of it."""
+async def _send(line: Line, item: OutboxItem) -> Outcome:
+    """Send one claimed item."""
     try:
         connector = await line.channels.connector(item.channel_id)
         send = getattr(connector, item.action)
         async with asyncio.timeout(line.settings.line.send_timeout_seconds):
             sent: Sent = await send(outbound(item))
     except TryLater as error:
-        await _wait(line, item, error)
+        return _wait(line, item, error)
     except AuthExpired as error:
-        await _record(line, item, OutboxStatus.WAITING, reason=error.reason, signs_out=True)
+        return Outcome(item, OutboxStatus.WAITING, error.reason, signs_out=True)
     except Refused as error:
-        await _record(line, item, OutboxStatus.FAILED, reason=error.reason)
-    except (MaybeSent, TimeoutError) as error:
-        reason = error.reason if isinstance(error, MaybeSent) else "The platform did not answer in time."
-        await _record(line, item, OutboxStatus.UNKNOWN, reason=reason)
+        return Outcome(item, OutboxStatus.FAILED, error.reason)
+    except MaybeSent as error:
+        return Outcome(item, OutboxStatus.UNKNOWN, error.reason)
+    except TimeoutError:
+        return Outcome(item, OutboxStatus.UNKNOWN, "The platform did not answer in time.")
     except Exception as error:
         log.exception("outbox item %s could not be sent", item.id)
-        await _record(line, item, OutboxStatus.FAILED, reason=f"Internal error ({type(error).__name__}): see the log.")
-    else:
-        await _record(line, item, OutboxStatus.SENT, sent=sent)
+        return Outcome(item, OutboxStatus.FAILED, f"Internal error ({type(error).__name__}): see the log.")
+    return Outcome(item, OutboxStatus.SENT, sent=sent)
 
 
-async def _wait(line: Line, item: OutboxItem, error: TryLater) -> None:
+def _wait(line: Line, item: OutboxItem, error: TryLater) -> Outcome:
     if item.attempt_count >= line.settings.line.max_attempts:
-        reason = f"Given up after {item.attempt_count} attempts: {error.reason}"
-        await _record(line, item, OutboxStatus.FAILED, reason=reason)
-        return
+        return Outcome(item, OutboxStatus.FAILED, f"Given up after {item.attempt_count} attempts: {error.reason}")
     seconds = error.retry_after if error.retry_after is not None else back_off(item.attempt_count)
     due = line.now() + timedelta(seconds=seconds)
-    await _record(line, item, OutboxStatus.WAITING, reason=error.reason, due=due, is_told=error.retry_after is not None)
+    return Outcome(
+        item, OutboxStatus.WAITING, error.reason, due, quiet_until=due if error.retry_after is not None else None
+    )
 
 
 def back_off(attempt: int) -> float:
@@ -153,57 +169,48 @@ def back_off(attempt: int) -> float:
     return random.uniform(longest / 2, longest)
 
 
-async def _record(
-    line: Line,
-    item: OutboxItem,
-    status: OutboxStatus,
-    *,
-    reason: str = "",
-    due: datetime | None = None,
-    sent: Sent | None = None,
-    signs_out: bool = False,
-    is_told: bool = False,
-) -> None:
-    """Write down what became of a claimed item, on its message and its channel as well."""
+async def _record(line: Line, channel_id: int, outcomes: Sequence[Outcome]) -> None:
+    """Write down what became of claimed items, on their messages and their channel as well."""
     now = line.now()
     async with line.database.write() as session:
-        row = await session.get_one(OutboxItem, item.id, with_for_update=True)
-        if row.status != OutboxStatus.SENDING or row.claimed_by != item.claimed_by:
-            log.warning("outbox item %s was settled by somebody else as %s", item.id, row.status)
-            return
-        # Channel before message: the order in which ingest locks them too.
-        await _tell_channel(session, item.channel_id, status, reason, now, due if is_told else None, signs_out)
-        row.status, row.reason, row.due_at = status, reason, due or row.due_at
-        message = await session.get_one(Message, item.message_id)
-        message.delivery, message.delivery_error = status.value, reason
-        if sent is not None:
-            row.sent_at = sent.sent_at or now
-            message.sent_at = row.sent_at
-            if sent.external_id:
-                message.external_id = await _free_number(session, message, sent.external_id)
-        await line.live.publish(session, "message", [item.conversation_id], now)
+        # Channel before messages: the order in which ingest locks them too.
+        for outcome in outcomes:
+            await _tell_channel(session, channel_id, outcome, now)
+        numbers = [outcome.item.id for outcome in outcomes]
+        query = select(OutboxItem, Message).join(Message, col(Message.id) == col(OutboxItem.message_id))
+        locked = query.where(col(OutboxItem.id).in_(numbers)).order_by(col(OutboxItem.id)).with_for_update()
+        rows = {item.id: (item, message) for item, message in (await session.execute(locked)).all()}
+        taken = await _taken(session, channel_id, outcomes)
+        for outcome in outcomes:
+            _settle(*rows[outcome.item.id], outcome, now, taken)
+        await line.live.publish(session, "message", (o.item.conversation_id for o in outcomes), now)
     line.live.ring()
 
 
-async def _free_number(session: AsyncSession, message: Message, external_id: str) -> str | None:
-    """The platform's number of our message, unless its echo has come in with it already."""
-    query = select(Message.id).where(
-        col(Message.channel_id) == message.channel_id, col(Message.external_id) == external_id
+def _settle(row: OutboxItem, message: Message, outcome: Outcome, now: datetime, taken: set[str]) -> None:
+    if row.status != OutboxStatus.SENDING or row.claimed_by != outcome.item.claimed_by:
+        log.warning("outbox item %s was settled by somebody else as %s", row.id, row.status)
+        return
+    row.status, row.reason, row.due_at = outcome.status, outcome.reason, outcome.due_at or row.due_at
+    message.delivery, message.delivery_error = outcome.status.value, outcome.reason
+    if outcome.sent is not None:
+        row.sent_at = message.sent_at = outcome.sent.sent_at or now
+        if outcome.sent.external_id not in taken:
+            message.external_id = outcome.sent.external_id
+
+
+async def _taken(session: AsyncSession, channel_id: int, outcomes: Sequence[Outcome]) -> set[str]:
+    """The platform's numbers of our messages under which their echo has come in already."""
+    numbers = [o.sent.external_id for o in outcomes if o.sent and o.sent.external_id]
+    query = select(col(Message.external_id)).where(
+        col(Message.channel_id) == channel_id, col(Message.external_id).in_(numbers)
     )
-    return None if (await session.execute(query)).first() else external_id
+    return {number for number in (await session.execute(query)).scalars() if number}
 
 
-async def _tell_channel(
-    session: AsyncSession,
-    channel_id: int,
-    status: OutboxStatus,
-    reason: str,
-    now: datetime,
-    quiet_until: datetime | None,
-    signs_out: bool,
-) -> None:
+async def _tell_channel(session: AsyncSession, channel_id: int, outcome: Outcome, now: datetime) -> None:
     where = [col(Channel.id) == channel_id]
-    if status == OutboxStatus.SENT:
+    if outcome.status == OutboxStatus.SENT:
         values: dict[str, object] = {"succeeded_at": now, "error": ""}
         # One line per few seconds is news enough, and keeps a busy channel's row free for ingest.
         is_news = or_(
@@ -213,10 +220,10 @@ async def _tell_channel(
         )
         where.append(is_news)
     else:
-        values = {"error": reason, "error_at": now}
-    if quiet_until:
-        values["send_after_at"] = quiet_until
-    if signs_out:
+        values = {"error": outcome.reason, "error_at": now}
+    if outcome.quiet_until:
+        values["send_after_at"] = outcome.quiet_until
+    if outcome.signs_out:
         values["status"] = ChannelStatus.SIGNED_OUT.value
     await session.execute(update(Channel).where(*where).values(**values))
 
@@ -254,17 +261,19 @@ def _is_running(pid: int) -> bool:
 async def _reconcile_one(line: Line, item: OutboxItem) -> None:
     connector = await line.channels.connector(item.channel_id)
     if not connector.can("find_sent"):
-        await _record(line, item, OutboxStatus.UNKNOWN, reason="We stopped while it was being sent.")
+        await _record(
+            line, item.channel_id, [Outcome(item, OutboxStatus.UNKNOWN, "We stopped while it was being sent.")]
+        )
         return
     try:
         sent = await _find(line, connector, item)
     except (TryLater, AuthExpired, TimeoutError):
         log.info("outbox item %s cannot be reconciled now", item.id)
     except Refused as error:
-        await _record(line, item, OutboxStatus.UNKNOWN, reason=error.reason)
+        await _record(line, item.channel_id, [Outcome(item, OutboxStatus.UNKNOWN, error.reason)])
     else:
         status = OutboxStatus.SENT if sent else OutboxStatus.WAITING
-        await _record(line, item, status, sent=sent)
+        await _record(line, item.channel_id, [Outcome(item, status, sent=sent)])
 
 
 async def _find(line: Line, connector: Connector, item: OutboxItem) -> Sent | None:

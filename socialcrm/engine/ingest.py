@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from connectors.base import BadPayload, Change, Connector, Ignored, InboundMessage
+from socialcrm.database import insert_numbered, insert_rows
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Contact, Identity
 from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind, Handler
@@ -82,7 +84,9 @@ async def _store(session: AsyncSession, line: Line, channel: Channel, rows: Sequ
         number = item.message.external_id
         if item.message.button is not None:
             touched = await survey.pressed(session, line, item.message.button)
-            _settle(item.row, Fate.STORED if touched else Fate.IGNORED, now, "" if touched else "a button we do not know")
+            _settle(
+                item.row, Fate.STORED if touched else Fate.IGNORED, now, "" if touched else "a button we do not know"
+            )
         elif item.message.change is not Change.NEW:
             await _change(session, line, known.get(number), item, now)
         elif number in known or number in seen:
@@ -93,14 +97,15 @@ async def _store(session: AsyncSession, line: Line, channel: Channel, rows: Sequ
     channel.ingested_at = now
     if not fresh:
         return
-    identities = await _identities(session, channel, fresh, now)
-    conversations = await _conversations(session, line, channel, fresh, identities, now)
+    contacts = await _contacts(session, channel, fresh, now)
+    conversations = await _conversations(session, line, channel, fresh, contacts, now)
+    messages = [
+        _message(item, channel, conversations[item.message.thread_key], contacts[item.message.author.external_id], now)
+        for item in fresh
+    ]
+    await insert_rows(session, Message, messages)
     for item in fresh:
-        inbound = item.message
-        conversation = conversations[inbound.thread_key]
-        session.add(_message(item, channel, conversation, identities[inbound.author.external_id], now))
         _settle(item.row, Fate.STORED, now)
-    await session.flush()
     await line.live.publish(session, "message", (_id(c) for c in conversations.values()), now)
 
 
@@ -152,30 +157,30 @@ async def _change(session: AsyncSession, line: Line, message: Message | None, it
     await line.live.publish(session, "message", [message.conversation_id], now)
 
 
-async def _identities(
-    session: AsyncSession, channel: Channel, items: Sequence[Item], now: datetime
-) -> dict[str, Identity]:
+async def _contacts(session: AsyncSession, channel: Channel, items: Sequence[Item], now: datetime) -> dict[str, int]:
+    """The contact of each author, known or new: external id -> number."""
     authors = {item.message.author.external_id: item.message.author for item in items}
-    query = select(Identity).where(
+    query = select(col(Identity.external_id), col(Identity.contact_id)).where(
         col(Identity.channel_id) == channel.id, col(Identity.external_id).in_(authors)
     )
-    found = {identity.external_id: identity for identity in (await session.execute(query)).scalars()}
+    found = {external_id: contact_id for external_id, contact_id in (await session.execute(query)).all()}
     new = {number: author for number, author in authors.items() if number not in found}
-    contacts = {
-        number: Contact(name=clean(a.name) or clean(a.handle) or number, created_at=now, is_bot=a.is_bot)
+    contacts = [
+        {"name": clean(a.name) or clean(a.handle) or number, "created_at": now, "is_bot": a.is_bot}
         for number, a in new.items()
-    }
-    session.add_all(contacts.values())
-    await session.flush()
-    for number, author in new.items():
-        found[number] = Identity(
-            contact_id=_id(contacts[number]),
-            channel_id=_id(channel),
-            external_id=number,
-            name=clean(author.name),
-            handle=clean(author.handle),
-        )
-        session.add(found[number])
+    ]
+    found |= zip(new, await insert_numbered(session, Contact, contacts), strict=True)
+    identities = [
+        {
+            "contact_id": found[number],
+            "channel_id": channel.id,
+            "external_id": number,
+            "name": clean(a.name),
+            "handle": clean(a.handle),
+        }
+        for number, a in new.items()
+    ]
+    await insert_rows(session, Identity, identities)
     return found
 
 
@@ -184,7 +189,7 @@ async def _conversations(
     line: Line,
     channel: Channel,
     items: Sequence[Item],
-    identities: dict[str, Identity],
+    contacts: dict[str, int],
     now: datetime,
 ) -> dict[str, Conversation]:
     """The open conversation of each thread: found, reopened when it was resolved not long ago, or new."""
@@ -204,7 +209,7 @@ async def _conversations(
         conversation = found.get(inbound.thread_key)
         is_new = conversation is None
         if conversation is None or (conversation.resolved_at and conversation.resolved_at < reopen_after):
-            conversation = found[inbound.thread_key] = _conversation(inbound, channel, identities)
+            conversation = found[inbound.thread_key] = _conversation(inbound, channel, contacts)
             opened.append((conversation, EventKind.OPENED))
         elif conversation.id in asked:
             await survey.comment_in_chat(session, line, asked.pop(_id(conversation)), inbound.text)
@@ -216,14 +221,15 @@ async def _conversations(
         _count(conversation, inbound, is_new)
     session.add_all(c for c, _ in opened)
     await session.flush()
-    session.add_all(ConversationEvent(conversation_id=_id(c), at=now, kind=kind) for c, kind in opened)
+    events = [{"conversation_id": c.id, "at": now, "kind": kind.value} for c, kind in opened]
+    await insert_rows(session, ConversationEvent, events)
     return {thread: found[thread] for thread in threads}
 
 
-def _conversation(inbound: InboundMessage, channel: Channel, identities: dict[str, Identity]) -> Conversation:
+def _conversation(inbound: InboundMessage, channel: Channel, contacts: dict[str, int]) -> Conversation:
     return Conversation(
         channel_id=_id(channel),
-        contact_id=identities[inbound.author.external_id].contact_id,
+        contact_id=contacts[inbound.author.external_id],
         thread_key=inbound.thread_key,
         kind=inbound.kind,
         opened_at=inbound.sent_at,
@@ -251,30 +257,30 @@ def _attached(inbound: InboundMessage) -> str:
 
 
 def _message(
-    item: Item, channel: Channel, conversation: Conversation, identity: Identity, now: datetime
-) -> Message:
+    item: Item, channel: Channel, conversation: Conversation, contact_id: int, now: datetime
+) -> dict[str, object]:
     inbound = item.message
     is_self = inbound.author.is_self
-    return Message(
-        conversation_id=_id(conversation),
-        channel_id=_id(channel),
-        contact_id=identity.contact_id,
-        external_id=inbound.external_id,
-        raw_event_id=item.row.id,
-        direction=Direction.OUT if is_self else Direction.IN,
-        kind=inbound.kind,
-        author_kind=AuthorKind.SELF if is_self else AuthorKind.CONTACT,
-        text=clean(inbound.text),
-        attachments=[asdict(attachment) for attachment in inbound.attachments],
-        reply_to=inbound.reply_to,
-        sent_at=inbound.sent_at,
-        received_at=item.row.received_at,
-        processed_at=now if is_self else None,
-        step=Step.DONE if is_self else Step.ANALYZE,
-    )
+    return {
+        "conversation_id": conversation.id,
+        "channel_id": channel.id,
+        "contact_id": contact_id,
+        "external_id": inbound.external_id,
+        "raw_event_id": item.row.id,
+        "direction": (Direction.OUT if is_self else Direction.IN).value,
+        "kind": inbound.kind.value,
+        "author_kind": (AuthorKind.SELF if is_self else AuthorKind.CONTACT).value,
+        "text": clean(inbound.text),
+        "attachments": [asdict(attachment) for attachment in inbound.attachments],
+        "reply_to": inbound.reply_to,
+        "sent_at": inbound.sent_at,
+        "received_at": item.row.received_at,
+        "processed_at": now if is_self else None,
+        "step": (Step.DONE if is_self else Step.ANALYZE).value,
+    }
 
 
-def _id(row: Contact | Conversation | Channel) -> int:
+def _id(row: Conversation | Channel) -> int:
     if row.id is None:
         raise ValueError(f"{type(row).__name__} has no number yet")
     return row.id

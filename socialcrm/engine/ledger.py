@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, insert, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from connectors.base import RawEvent
-from socialcrm.database import Database
+from socialcrm.database import Database, insert_rows
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.ledger import Fate, RawEventRow
 
@@ -46,12 +46,10 @@ async def append(
             "external_id": event.external_id,
             "payload": json.dumps(event.payload, separators=(",", ":")),
             "received_at": now,
-            "fate": Fate.WAITING.value,
-            "reason": "",
         }
         for event in events
     ]
-    await session.execute(insert(RawEventRow), rows)
+    await insert_rows(session, RawEventRow, rows)
     return len(rows)
 
 
@@ -62,7 +60,7 @@ async def claim(session: AsyncSession, limit: int) -> tuple[Channel, Sequence[Ra
     conversation twice. The lock lets webhooks go on adding events (FOR NO KEY UPDATE). SQLite has one writer and
     leaves the lock out by itself.
     """
-    has_work = select(RawEventRow.id).where(
+    has_work = select(col(RawEventRow.id)).where(
         col(RawEventRow.channel_id) == col(Channel.id), col(RawEventRow.fate) == Fate.WAITING
     )
     pick = (
@@ -92,7 +90,9 @@ async def counts(session: AsyncSession, channel_id: int | None = None, run: str 
     if run is not None:
         where.append(col(RawEventRow.run) == run)
     received = await session.scalar(select(func.count()).select_from(RawEventRow).where(*where))
-    rows = await session.execute(select(RawEventRow.fate, func.count()).where(*where).group_by(col(RawEventRow.fate)))
+    rows = await session.execute(
+        select(col(RawEventRow.fate), func.count()).where(*where).group_by(col(RawEventRow.fate))
+    )
     fates = {fate: number for fate, number in rows.all()}
     return LedgerCounts(received or 0, **{fate.value: fates.get(fate.value, 0) for fate in Fate})
 
@@ -103,6 +103,13 @@ async def counts_by_channel(database: Database) -> dict[str, LedgerCounts]:
         channels = (await session.execute(select(Channel).order_by(col(Channel.id)))).scalars().all()
         found = {channel.name: await counts(session, channel_id=channel.id) for channel in channels}
         return {**found, "all channels": await counts(session)}
+
+
+async def dead_letters(database: Database, limit: int = 1000) -> Sequence[RawEventRow]:
+    """The newest dead letters, oldest first."""
+    query = select(RawEventRow).where(col(RawEventRow.fate) == Fate.DEAD).order_by(col(RawEventRow.id).desc())
+    async with database.read() as session:
+        return list(reversed((await session.execute(query.limit(limit))).scalars().all()))
 
 
 async def replay_dead(session: AsyncSession, event_ids: Sequence[int] | None = None) -> int:
@@ -116,4 +123,9 @@ async def replay_dead(session: AsyncSession, event_ids: Sequence[int] | None = N
 
 def raw_event(row: RawEventRow) -> RawEvent:
     """The raw event as the connector gave it."""
-    return RawEvent(payload=json.loads(row.payload), external_id=row.external_id, line_number=row.line_number)
+    return RawEvent(
+        payload=json.loads(row.payload),
+        external_id=row.external_id,
+        line_number=row.line_number,
+        received_at=row.received_at,
+    )

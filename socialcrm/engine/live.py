@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
-from socialcrm.database import Database
+from socialcrm.database import Database, insert_rows
 from socialcrm.domain.conversation import Change
 
 LOCK = 0x50C1A1
@@ -36,11 +36,10 @@ class Live:
         rows = [{"conversation_id": number, "kind": kind, "at": now} for number in dict.fromkeys(conversation_ids)]
         if not rows:
             return
-        if session.get_bind().dialect.name == "postgresql":
-            await session.flush()
-            await session.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
-        session.add_all([Change(**row) for row in rows])
         await session.flush()
+        if session.get_bind().dialect.name == "postgresql":
+            await session.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+        await insert_rows(session, Change, rows)
 
     def ring(self) -> None:
         """Wake everybody who follows."""

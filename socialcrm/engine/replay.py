@@ -9,19 +9,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func
-from sqlmodel import col, select
+from sqlalchemy import func, select
+from sqlmodel import col
 
 from connectors.base import BadPayload, Connector, RawEvent
 from socialcrm.domain.channel import Channel
-from socialcrm.domain.ledger import RawEventRow
-from socialcrm.domain.message import Analysis, AuthorKind, Message
+from socialcrm.domain.ledger import Fate, RawEventRow
+from socialcrm.domain.message import Analysis, AuthorKind, Message, Step
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 from socialcrm.engine import ledger
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import Timetable
 
 CONNECTOR = "replay"
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ async def load(line: Line, channel: Channel, speed: float, on_rows: Callable[[in
         page = await connector.poll(channel.cursor)
         if pace is not None:
             async for events in pace.apart(page.events):
-                await _keep(line, number, channel, events, {**channel.cursor, "row": channel.cursor["row"] + len(events)})
+                await _keep(
+                    line, number, channel, events, {**channel.cursor, "row": channel.cursor["row"] + len(events)}
+                )
                 on_rows(len(events))
             await _keep(line, number, channel, (), page.cursor)
         else:
@@ -98,25 +101,28 @@ async def running(line: Line) -> AsyncIterator[None]:
 async def wait_until_done(line: Line, channel: Channel, on_counts: Callable[[ReplayCounts], None]) -> None:
     """Return when nothing of this replay waits any more and its answers are settled."""
     while True:
-        found = await counts(line, channel)
-        on_counts(found)
-        if found.waiting == 0 and found.triaged >= found.stored and not await _is_sending(line, channel):
+        if not await _is_under_way(line, channel):
             return
-        await asyncio.sleep(0.25)
+        on_counts(await counts(line, channel))
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def counts(line: Line, channel: Channel) -> ReplayCounts:
     """What has become of a replay so far."""
     run = channel.cursor["run"]
     of_run = col(RawEventRow.run) == run
-    stored = select(func.count()).select_from(RawEventRow).join(Message, col(Message.raw_event_id) == col(RawEventRow.id))
+    stored = (
+        select(func.count()).select_from(RawEventRow).join(Message, col(Message.raw_event_id) == col(RawEventRow.id))
+    )
     answers = (
         select(func.count())
         .select_from(Message)
         .where(
             col(Message.author_kind).in_((AuthorKind.RULE, AuthorKind.BOT)),
             col(Message.answers_id).in_(
-                select(Message.id).join(RawEventRow, col(Message.raw_event_id) == col(RawEventRow.id)).where(of_run)
+                select(col(Message.id))
+                .join(RawEventRow, col(Message.raw_event_id) == col(RawEventRow.id))
+                .where(of_run)
             ),
         )
     )
@@ -143,13 +149,23 @@ async def _keep(line: Line, number: int, channel: Channel, events: Sequence[RawE
     line.work.set()
 
 
-async def _is_sending(line: Line, channel: Channel) -> bool:
-    query = select(OutboxItem.id).where(
-        col(OutboxItem.channel_id) == channel.id,
-        col(OutboxItem.status).in_((OutboxStatus.WAITING, OutboxStatus.SENDING)),
+async def _is_under_way(line: Line, channel: Channel) -> bool:
+    """Whether anything of the channel waits for a step."""
+    waits = (
+        select(col(RawEventRow.id)).where(
+            col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == Fate.WAITING
+        ),
+        select(col(Message.id)).where(col(Message.channel_id) == channel.id, col(Message.step) != Step.DONE),
+        select(col(OutboxItem.id)).where(
+            col(OutboxItem.channel_id) == channel.id,
+            col(OutboxItem.status).in_((OutboxStatus.WAITING, OutboxStatus.SENDING)),
+        ),
     )
     async with line.database.read() as session:
-        return (await session.execute(query.limit(1))).first() is not None
+        for query in waits:
+            if (await session.execute(query.limit(1))).first() is not None:
+                return True
+    return False
 
 
 class Pace:

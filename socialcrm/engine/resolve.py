@@ -21,13 +21,9 @@ async def resolve(session: AsyncSession, line: Line, conversation: Conversation,
     conversation.waiting_since_at, conversation.unread_count = None, 0
     agent_id = conversation.agent_id or (by.id if by else None)
     number = conversation.id or 0
+    session.add(Resolution(conversation_id=number, agent_id=agent_id, team_id=conversation.team_id, resolved_at=now))
     session.add(
-        Resolution(conversation_id=number, agent_id=agent_id, team_id=conversation.team_id, resolved_at=now)
-    )
-    session.add(
-        ConversationEvent(
-            conversation_id=number, at=now, kind=EventKind.RESOLVED, agent_id=by.id if by else None
-        )
+        ConversationEvent(conversation_id=number, at=now, kind=EventKind.RESOLVED, agent_id=by.id if by else None)
     )
     await session.flush()
     await line.live.publish(session, "conversation", [number], now)
@@ -41,9 +37,7 @@ async def reopen(session: AsyncSession, line: Line, conversation: Conversation, 
     conversation.status, conversation.resolved_at = ConversationStatus.OPEN, None
     conversation.handler = Handler.HUMAN
     session.add(
-        ConversationEvent(
-            conversation_id=number, at=now, kind=EventKind.REOPENED, agent_id=by.id if by else None
-        )
+        ConversationEvent(conversation_id=number, at=now, kind=EventKind.REOPENED, agent_id=by.id if by else None)
     )
     await session.flush()
     await line.live.publish(session, "conversation", [number], now)

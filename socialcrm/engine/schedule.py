@@ -40,7 +40,7 @@ class Timetable:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._scheduler = AsyncIOScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None})
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[str, int]] = set()
         self._to_send = asyncio.Event()

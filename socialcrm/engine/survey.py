@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
 from connectors.base import Button
 from socialcrm.domain.channel import Channel
@@ -14,7 +15,7 @@ from socialcrm.domain.engagement import reply_language
 from socialcrm.domain.message import AuthorKind
 from socialcrm.domain.survey import Resolution, ResolutionSurvey, Survey, is_closed
 from socialcrm.domain.words import clean
-from socialcrm.engine.answer import send
+from socialcrm.engine.answer import Draft, send
 from socialcrm.engine.line import Line
 from socialcrm.secrets import new_token
 
@@ -137,7 +138,7 @@ async def _ask(
         text = line.engagement.reply(language, "survey_link", url=f"{line.settings.public_url}/s/{row.token}")
         buttons = []
     key = f"survey:{resolution.id}"
-    await send(session, conversation, text, key=key, author=AuthorKind.SURVEY, now=now, buttons=buttons)
+    await send(session, Draft(conversation, text, key, AuthorKind.SURVEY, buttons=buttons), now)
     session.add(ConversationEvent(conversation_id=resolution.conversation_id, at=now, kind=EventKind.SURVEY_SENT))
     await session.flush()
 
@@ -150,7 +151,7 @@ async def _say(session: AsyncSession, line: Line, row: Survey, key: str) -> None
     conversation = await session.get_one(Conversation, row.conversation_id)
     text = line.engagement.reply(row.language, key)
     name = f"{key}:{row.resolution_id}"
-    await send(session, conversation, text, key=name, author=AuthorKind.SURVEY, now=line.now())
+    await send(session, Draft(conversation, text, name, AuthorKind.SURVEY), line.now())
 
 
 async def _by_token(session: AsyncSession, token: str) -> Survey | None:

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
+from sqlmodel import col
 
+from socialcrm.database import insert_rows
 from socialcrm.domain.case import Case, reference_of
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Contact
@@ -24,7 +26,7 @@ from socialcrm.domain.engagement import reply_language, word_set
 from socialcrm.domain.message import Analysis, AuthorKind, Message, RuleTrace, Step
 from socialcrm.domain.people import Team
 from socialcrm.domain.triage import Decision, Facts, decide, higher
-from socialcrm.engine.answer import send
+from socialcrm.engine.answer import Draft, send_all
 from socialcrm.engine.assign import Roster
 from socialcrm.engine.line import Line
 
@@ -44,6 +46,13 @@ class Batch:
     cases: dict[int, Case]
     """The open case of a conversation, if any."""
     roster: Roster | None = None
+    drafts: list[Draft] = field(default_factory=list)
+    events: list[dict[str, object]] = field(default_factory=list)
+    traces: list[dict[str, object]] = field(default_factory=list)
+
+    def event(self, conversation: Conversation, kind: EventKind, **data: object) -> None:
+        """Note that something happened to a conversation."""
+        self.events.append({"conversation_id": conversation.id, "at": self.now, "kind": kind.value, "data": data})
 
 
 async def triage(line: Line) -> int:
@@ -82,7 +91,7 @@ async def _triage_singly(line: Line) -> int:
 async def _claim(session: AsyncSession, limit: int) -> Sequence[Conversation]:
     """Conversations with analysed messages, locked, in the order in which their messages came."""
     waiting = (
-        select(Message.conversation_id)
+        select(col(Message.conversation_id))
         .where(col(Message.step) == Step.TRIAGE)
         .order_by(col(Message.id))
         .limit(limit)
@@ -112,9 +121,18 @@ async def _take(session: AsyncSession, line: Line, conversations: Sequence[Conve
     batch = await _batch(session, line, conversations)
     for message, analysis in rows:
         await _one(session, batch, found[message.conversation_id], message, analysis)
-    await session.flush()
+    await _write(session, batch)
     await line.live.publish(session, "conversation", (m.conversation_id for m, _ in rows), batch.now)
     return len(rows)
+
+
+async def _write(session: AsyncSession, batch: Batch) -> None:
+    """Everything that the decisions of a batch added."""
+    await send_all(session, batch.drafts, batch.now)
+    await insert_rows(session, ConversationEvent, batch.events)
+    traced = [row["message_id"] for row in batch.traces]
+    await session.execute(delete(RuleTrace).where(col(RuleTrace.message_id).in_(traced)))  # of edited messages
+    await insert_rows(session, RuleTrace, batch.traces)
 
 
 async def _batch(session: AsyncSession, line: Line, conversations: Sequence[Conversation]) -> Batch:
@@ -145,13 +163,13 @@ async def _one(
     conversation.sentiment, conversation.language = analysis.sentiment, analysis.language
     conversation.is_complaint = conversation.is_complaint or analysis.is_complaint
     message.step, message.processed_at = Step.DONE, batch.now
-    if conversation.status == ConversationStatus.RESOLVED and not _reopen(session, batch, conversation, analysis):
+    if conversation.status == ConversationStatus.RESOLVED and not _reopen(batch, conversation, analysis):
         decision.note("survey comment", True, "it follows a score and asks for nothing", "left resolved")
     elif is_first_time:
         _apply(session, batch, conversation, message, decision)
-        await _answer(session, batch, conversation, message, decision, contact)
+        _answer(batch, conversation, message, decision, contact)
         await _assign(session, batch, conversation, decision)
-    await _trace(session, batch, message, decision)
+    batch.traces.append(_trace(batch, message, decision))
 
 
 def _facts(
@@ -173,7 +191,7 @@ def _facts(
     )
 
 
-def _reopen(session: AsyncSession, batch: Batch, conversation: Conversation, analysis: Analysis) -> bool:
+def _reopen(batch: Batch, conversation: Conversation, analysis: Analysis) -> bool:
     """A comment after a survey brings the conversation back only when it asks for something."""
     if not analysis.is_complaint and analysis.intent not in NEEDS_PEOPLE:
         return False
@@ -181,7 +199,7 @@ def _reopen(session: AsyncSession, batch: Batch, conversation: Conversation, ana
     conversation.handler = Handler.HUMAN
     conversation.unread_count += 1
     conversation.waiting_since_at = batch.now
-    session.add(_event(conversation, batch, EventKind.REOPENED))
+    batch.event(conversation, EventKind.REOPENED)
     return True
 
 
@@ -195,9 +213,7 @@ def _apply(
         decision.note("teams", False, f"there is no team called {decision.team!r}")
     if decision.priority:
         is_raised = conversation.priority != Priority.NORMAL
-        conversation.priority = (
-            higher(conversation.priority, decision.priority) if is_raised else decision.priority
-        )
+        conversation.priority = higher(conversation.priority, decision.priority) if is_raised else decision.priority
     if new := [label for label in decision.labels if label not in conversation.labels]:
         conversation.labels = [*conversation.labels, *new]
     if decision.opens_case and conversation.id not in batch.cases:
@@ -210,20 +226,13 @@ def _apply(
         )
         batch.cases[message.conversation_id] = case
         session.add(case)
-        session.add(_event(conversation, batch, EventKind.CASE_OPENED, reference=case.reference))
+        batch.event(conversation, EventKind.CASE_OPENED, reference=case.reference)
     if decision.hands_over and conversation.handler == Handler.BOT:
         conversation.handler = Handler.HUMAN
-        session.add(_event(conversation, batch, EventKind.HANDED_OVER))
+        batch.event(conversation, EventKind.HANDED_OVER)
 
 
-async def _answer(
-    session: AsyncSession,
-    batch: Batch,
-    conversation: Conversation,
-    message: Message,
-    decision: Decision,
-    contact: Contact,
-) -> None:
+def _answer(batch: Batch, conversation: Conversation, message: Message, decision: Decision, contact: Contact) -> None:
     """One automatic answer to a person within the window, and none where somebody or something else is speaking."""
     if not decision.reply and not decision.answer:
         return
@@ -258,7 +267,7 @@ async def _answer(
             url=batch.line.settings.public_url,
         )
         author = AuthorKind.RULE
-    await send(session, conversation, text, key=f"auto:{message.id}", author=author, now=batch.now, answers=message)
+    batch.drafts.append(Draft(conversation, text, f"auto:{message.id}", author, answers=message))
     contact.auto_answered_at = batch.now
 
 
@@ -273,37 +282,28 @@ async def _assign(session: AsyncSession, batch: Batch, conversation: Conversatio
         decision.note("round-robin", False, "nobody of the team is here with room for one more")
         return
     conversation.agent_id = agent.id
-    session.add(_event(conversation, batch, EventKind.ASSIGNED, agent_id=agent.id))
+    batch.event(conversation, EventKind.ASSIGNED, agent_id=agent.id)
     decision.note("round-robin", True, "present, with room, and given work longest ago", f"assigned to {agent.name}")
 
 
-async def _trace(session: AsyncSession, batch: Batch, message: Message, decision: Decision) -> None:
-    known = None
-    if message.edited_at:
-        query = select(RuleTrace).where(col(RuleTrace.message_id) == message.id)
-        known = (await session.execute(query)).scalar_one_or_none()
-    trace = known or RuleTrace(
-        message_id=message.id or 0, conversation_id=message.conversation_id, at=batch.now
-    )
-    trace.lines, trace.at = decision.lines, batch.now
-    session.add(trace)
+def _trace(batch: Batch, message: Message, decision: Decision) -> dict[str, object]:
+    return {
+        "message_id": message.id,
+        "conversation_id": message.conversation_id,
+        "at": batch.now,
+        "lines": decision.lines,
+    }
 
 
 async def _give_up(session: AsyncSession, line: Line, conversation_id: int) -> int:
     """Leave the messages of a conversation that breaks triage to people, with the reason in their trace."""
-    query = select(Message).where(
-        col(Message.conversation_id) == conversation_id, col(Message.step) == Step.TRIAGE
-    )
+    query = select(Message).where(col(Message.conversation_id) == conversation_id, col(Message.step) == Step.TRIAGE)
     messages = (await session.execute(query)).scalars().all()
     batch = Batch(line, line.now(), {}, {}, {}, {})
     for message in messages:
         message.step, message.processed_at = Step.DONE, batch.now
         decision = Decision()
         decision.note("triage", False, "internal error: see the log", "left to people")
-        await _trace(session, batch, message, decision)
-    await session.flush()
+        batch.traces.append(_trace(batch, message, decision))
+    await _write(session, batch)
     return len(messages)
-
-
-def _event(conversation: Conversation, batch: Batch, kind: EventKind, **data: object) -> ConversationEvent:
-    return ConversationEvent(conversation_id=conversation.id or 0, at=batch.now, kind=kind, data=data)

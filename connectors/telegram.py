@@ -1,0 +1,300 @@
+"""Telegram, through a bot: private chats, polled or called by webhook.
+
+Written after https://core.telegram.org/bots/api; "Bot API" below is that page.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from hmac import compare_digest
+from typing import ClassVar
+
+import httpx
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
+from telegram.constants import ChatAction
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    Forbidden,
+    InvalidToken,
+    NetworkError,
+    RetryAfter,
+    TelegramError,
+)
+from telegram.request import HTTPXRequest
+
+from connectors.base import (
+    Account,
+    Attachment,
+    AuthExpired,
+    BadWebhook,
+    ChannelConfig,
+    Connector,
+    ConnectorError,
+    Field,
+    InboundMessage,
+    Json,
+    Limits,
+    MaybeSent,
+    OutboundMessage,
+    Page,
+    RawEvent,
+    Refused,
+    Sent,
+    TryLater,
+    WebhookRequest,
+)
+from connectors.payload import parse
+from connectors.telegram_updates import read_update
+
+# python-telegram-bot warns that `retry_after` will be a timedelta; this is its documented way to have that now.
+os.environ.setdefault("PTB_TIMEDELTA", "true")
+# At INFO httpx logs each address, and Telegram's hold the token; python-telegram-bot logs texts.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("telegram").setLevel(logging.CRITICAL)
+
+ALLOWED_UPDATES = ["message", "edited_message", "callback_query"]
+UPDATES_PER_POLL = 100
+FILE_BYTES = 20_000_000
+"""Bot API, getFile: "bots can download files of up to 20MB in size"."""
+BUTTONS_PER_ROW = 8
+
+
+class TelegramConnector(Connector):
+    """One bot. Answers pressed buttons itself when it polls; after a webhook call `acknowledge` does that."""
+
+    name: ClassVar[str] = "telegram"
+    label: ClassVar[str] = "Telegram"
+    # Bot API, sendMessage: 4096 characters; telegram.constants.InlineKeyboardMarkupLimit: 100 buttons.
+    limits: ClassVar[Limits] = Limits(text_length=4096, buttons=100)
+    fields: ClassVar[tuple[Field, ...]] = (
+        Field(
+            "token",
+            "Bot token",
+            help="In Telegram, open a chat with @BotFather, send /newbot (or /token for a bot that you have)"
+            " and copy the token from its answer.",
+            help_url="https://core.telegram.org/bots/features#botfather",
+            is_secret=True,
+        ),
+        Field(
+            "mode",
+            "How messages come in",
+            help="Polling works everywhere. Webhook needs a public https address.",
+            default="polling",
+            choices=("polling", "webhook"),
+        ),
+    )
+    # Bot API, setWebhook: "A-Z, a-z, 0-9, _ and - are allowed", up to 256 of them.
+    made_secrets: ClassVar[tuple[str, ...]] = ("webhook_secret",)
+    poll_seconds: ClassVar[float] = 1.0
+    """Short, because the waiting is done by Telegram inside each poll."""
+
+    def __init__(self, config: ChannelConfig) -> None:
+        super().__init__(config)
+        self._open_bot: Bot | None = None
+
+    @property
+    def is_polled(self) -> bool:
+        """Not in webhook mode, where Telegram refuses polls."""
+        return self.config.settings.get("mode") != "webhook"
+
+    async def connect(self) -> Account:
+        """The bot that the token belongs to. Raises AuthExpired when Telegram does not know the token."""
+        with _translated():
+            bot = await self._bot.get_me()
+        return Account(external_id=str(bot.id), name=f"@{bot.username}" if bot.username else bot.first_name)
+
+    async def set_webhook(self, url: str | None, secret: str) -> None:
+        """Make Telegram call `url`, or stop calling; polling works only when it is stopped."""
+        if url is not None and not secret:
+            raise Refused("A webhook without a secret would be open to anybody.")
+        with _translated():
+            if url is None:
+                await self._bot.delete_webhook()
+            else:
+                await self._bot.set_webhook(url, secret_token=secret, allowed_updates=ALLOWED_UPDATES)
+
+    async def poll(self, cursor: Json) -> Page:
+        """Updates from `cursor` on, waiting up to `settings["poll_timeout"]` seconds (20) for the first one.
+
+        The cursor is the next update's number; asking with it makes Telegram forget the updates before it.
+        """
+        wait = self._seconds("poll_timeout", 20)
+        asked = {"limit": UPDATES_PER_POLL, "timeout": int(wait), "allowed_updates": ALLOWED_UPDATES}
+        if cursor is not None:
+            asked["offset"] = cursor
+        with _translated():
+            # `Bot.get_updates` parses all updates or none, so one odd update would stop the channel for ever;
+            # `do_api_request` warns for names that Bot has. "All methods are case-insensitive" (Bot API).
+            updates: Json = await self._bot.do_api_request(
+                "GetUpdates", api_kwargs=asked, read_timeout=wait + self._seconds("request_timeout", 30)
+            )
+        events = tuple(RawEvent(update, external_id=str(update["update_id"])) for update in updates)
+        await asyncio.gather(*(self._stop_spinner(event.payload) for event in events))
+        return Page(
+            events,
+            cursor=max((update["update_id"] + 1 for update in updates), default=cursor),
+            more=len(events) == UPDATES_PER_POLL,
+        )
+
+    def read_webhook(self, request: WebhookRequest) -> list[RawEvent]:
+        """The one update of a call. Bot API, setWebhook: a header brings the secret, the body is unsigned."""
+        expected = self.config.credentials.get("webhook_secret", "")
+        given = request.headers.get("x-telegram-bot-api-secret-token", "")
+        if not expected or not compare_digest(_bytes(given), _bytes(expected)):
+            raise BadWebhook("The call does not carry the secret that Telegram was given.")
+        update = parse(request.body)
+        known = isinstance(update, dict) and isinstance(update.get("update_id"), int)
+        return [RawEvent(update, external_id=str(update["update_id"]) if known else None)]
+
+    def read(self, raw: RawEvent) -> list[InboundMessage]:
+        """A message, an edit or a pressed button of a private chat; other kinds of update -> []."""
+        return read_update(raw)
+
+    async def acknowledge(self, raw: RawEvent) -> None:
+        """Stop the spinner on a pressed button."""
+        await self._stop_spinner(raw.payload)
+
+    async def direct_message(self, message: OutboundMessage) -> Sent:
+        """Send a plain text (no markup is read in it), with the buttons under it."""
+        buttons = [InlineKeyboardButton(each.label, callback_data=each.value) for each in message.buttons]
+        # A customer may have deleted what is answered; the answer should still arrive.
+        number = _message_id(message.reply_to, message.thread_key)
+        answered = ReplyParameters(number, allow_sending_without_reply=True) if number else None
+        with _translated(is_sending=True):
+            sent = await self._bot.send_message(
+                message.thread_key,
+                message.text,
+                reply_markup=InlineKeyboardMarkup(_rows(buttons)) if buttons else None,
+                reply_parameters=answered,
+            )
+        return Sent(external_id=f"{sent.chat_id}:{sent.message_id}", sent_at=sent.date)
+
+    async def delete(self, external_id: str) -> None:
+        """Delete a message of ours. Bot API, deleteMessage: only in its first 48 hours."""
+        chat, _, _ = external_id.partition(":")
+        message = _message_id(external_id, chat)
+        if message is None:
+            raise Refused("Only messages can be deleted, not pressed buttons.")
+        with _translated():
+            await self._bot.delete_message(chat, message)
+
+    async def typing(self, thread_key: str) -> None:
+        """Show "typing…" for five seconds or until the next message."""
+        with _translated():
+            await self._bot.send_chat_action(thread_key, ChatAction.TYPING)
+
+    async def fetch(self, attachment: Attachment) -> bytes:
+        """The bytes of a file of up to 20 MB; Telegram keeps files, so this works long after the message."""
+        if (attachment.size or 0) > FILE_BYTES:
+            raise Refused("Telegram gives bots only files of up to 20 MB.")
+        with _translated():
+            file = await self._bot.get_file(attachment.external_id)
+        if not file.file_path or (file.file_size or 0) > FILE_BYTES:
+            raise Refused("Telegram does not give this file to bots.")
+        with _translated(is_download=True):
+            return bytes(await file.download_as_bytearray(read_timeout=self._seconds("request_timeout", 60)))
+
+    async def close(self) -> None:
+        """Close the connections; the next call would open them again."""
+        bot, self._open_bot = self._open_bot, None
+        if bot:
+            # `Bot.shutdown` does nothing unless `Bot.initialize` ran, and that asks Telegram and may put the
+            # token into an error's text; so the connections are closed here.
+            await bot.request.shutdown()
+
+    @property
+    def _bot(self) -> Bot:
+        if self._open_bot is None:
+            token = self.config.credentials.get("token", "").strip()
+            if not token:
+                raise AuthExpired("The bot token is missing.")
+            server = (self.config.api_url or "https://api.telegram.org").rstrip("/")
+            wait = self._seconds("request_timeout", 30)
+            request = HTTPXRequest(read_timeout=wait, write_timeout=wait, connect_timeout=10, pool_timeout=10)
+            self._open_bot = Bot(
+                token,
+                base_url=f"{server}/bot",
+                base_file_url=f"{server}/file/bot",
+                request=request,
+                get_updates_request=request,
+            )
+        return self._open_bot
+
+    def _seconds(self, key: str, default: float) -> float:
+        try:
+            return float(self.config.settings.get(key, default))
+        except (TypeError, ValueError):
+            raise Refused(f"The setting {key} is not a number of seconds.") from None
+
+    async def _stop_spinner(self, update: Json) -> None:
+        # Bot API, CallbackQuery: "clients will display a progress bar until you call answerCallbackQuery".
+        press = update.get("callback_query") if isinstance(update, dict) else None
+        if isinstance(press, dict) and isinstance(press.get("id"), str):
+            with suppress(TelegramError, ConnectorError):
+                await self._bot.answer_callback_query(press["id"], read_timeout=3, connect_timeout=3)
+
+
+def _bytes(header: str) -> bytes:
+    """`compare_digest` takes no text beyond ASCII; a forged header may hold anything."""
+    return header.encode(errors="surrogatepass")
+
+
+def _message_id(external_id: str | None, chat: str) -> int | None:
+    """The number of a message in `chat`; None for other things that we gave an external id, as a press."""
+    where, _, number = (external_id or "").rpartition(":")
+    return int(number) if where == chat and number.isascii() and number.isdigit() else None
+
+
+def _rows(buttons: list[InlineKeyboardButton]) -> list[list[InlineKeyboardButton]]:
+    """Short labels, as the numbers of a survey, side by side; others one below the other."""
+    per_row = BUTTONS_PER_ROW if all(len(button.text) <= 3 for button in buttons) else 1
+    return [buttons[start : start + per_row] for start in range(0, len(buttons), per_row)]
+
+
+@contextmanager
+def _translated(*, is_sending: bool = False, is_download: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except TelegramError as error:
+        if is_download and isinstance(error, InvalidToken):
+            # python-telegram-bot calls every 404 that; here the file is gone, and the token just worked.
+            raise Refused("Telegram no longer has this file.") from error
+        raise _translate(error, is_sending) from error
+
+
+def _translate(error: TelegramError, is_sending: bool) -> ConnectorError:
+    words = error.message[:300]
+    match error:
+        case RetryAfter():
+            wait = error.retry_after
+            return TryLater(words, wait.total_seconds() if isinstance(wait, timedelta) else wait)
+        case InvalidToken():
+            return AuthExpired("Telegram does not know this bot token. Ask @BotFather for a new one.")
+        case Conflict():
+            return TryLater(words)
+        case Forbidden() | BadRequest() | ChatMigrated():
+            return Refused(words)
+        case NetworkError() if _never_left(error):
+            return TryLater(f"Telegram cannot be reached: {words}")
+    if is_sending:
+        return MaybeSent(f"Telegram did not say whether it took the message: {words}")
+    return TryLater(f"Telegram did not answer: {words}")
+
+
+def _never_left(error: NetworkError) -> bool:
+    """Whether the request was never written: python-telegram-bot keeps the error of httpx as the cause."""
+    return isinstance(
+        error.__cause__,
+        httpx.ConnectError
+        | httpx.ConnectTimeout
+        | httpx.PoolTimeout
+        | httpx.ProxyError
+        | httpx.UnsupportedProtocol
+        | httpx.LocalProtocolError
+        | httpx.InvalidURL,
+    )

@@ -1,0 +1,1 @@
+"""Understanding of short customer messages: language, sentiment, complaint and intent."""

@@ -1,0 +1,1 @@
+"""Training of the shipped linear models: python -m nlp.train --data ../shared/data/nlp."""

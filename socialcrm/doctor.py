@@ -1,0 +1,134 @@
+"""Doctor: names whatever is wrong with an installation, one sentence each."""
+
+import shutil
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import col
+
+from config.settings import Settings
+from connectors.base import ConnectorError
+from nlp.pipeline import Pipeline
+from socialcrm.database import Database
+from socialcrm.domain.channel import Channel, ChannelStatus
+from socialcrm.domain.engagement import Engagement, EngagementError
+from socialcrm.domain.outbox import OutboxItem, OutboxStatus
+from socialcrm.domain.people import Agent, Role
+from socialcrm.engine import ledger
+from socialcrm.engine.channels import Channels
+from socialcrm.migrate import is_current
+from socialcrm.secrets import KEY_FILE, KeyLost, Vault
+from socialcrm.web.page import STATIC
+
+LEAST_SPACE = 500_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    is_well: bool
+    sentence: str
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at the files, the models, the database and each channel."""
+    yield _folder(settings)
+    yield _assets()
+    yield _engagement(settings)
+    yield _models(settings)
+    database = Database(settings.database_url)
+    try:
+        is_ready = await is_current(database)
+        sentence = "The rows are in the newest form." if is_ready else "Run `socialcrm migrate`: rows are missing."
+        yield Finding("database", is_ready, sentence)
+        if is_ready:
+            async for finding in _contents(settings, database):
+                yield finding
+    except (DBAPIError, OSError) as error:
+        yield Finding("database", False, f"It cannot be reached: {getattr(error, 'orig', error)}")
+    finally:
+        await database.close()
+
+
+def _folder(settings: Settings) -> Finding:
+    folder = settings.storage.folder
+    key = folder / KEY_FILE
+    if key.exists() and key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return Finding("folder", False, f"Others can read {key}: chmod 600 it.")
+    free = shutil.disk_usage(folder if folder.exists() else folder.absolute().parent).free
+    if free < LEAST_SPACE:
+        return Finding("folder", False, f"Only {free // 1_000_000} MB are free where {folder} is.")
+    return Finding("folder", True, f"{folder.absolute()}, {free // 1_000_000_000} GB free.")
+
+
+def _assets() -> Finding:
+    is_built = (STATIC / "app.js").exists()
+    return Finding("assets", is_built, "Built." if is_built else "Not built: run `make assets`.")
+
+
+def _engagement(settings: Settings) -> Finding:
+    files = settings.engagement
+    try:
+        found = Engagement.load(files.rules, files.replies, files.faq)
+    except EngagementError as error:
+        return Finding("rules", False, str(error))
+    return Finding("rules", True, f"{len(found.rules)} rules, {len(found.questions)} questions.")
+
+
+def _models(settings: Settings) -> Finding:
+    try:
+        document = Pipeline.load(settings.understanding.models).analyze(["merci beaucoup"])[0]
+    except (OSError, ValueError) as error:
+        return Finding("models", False, f"They cannot be loaded: {error}")
+    return Finding("models", True, document.sentiment.model if document.sentiment else "no sentiment")
+
+
+async def _contents(settings: Settings, database: Database) -> AsyncIterator[Finding]:
+    async with database.read() as session:
+        book = await ledger.counts(session)
+        unknown = await session.scalar(
+            select(func.count()).select_from(OutboxItem).where(col(OutboxItem.status) == OutboxStatus.UNKNOWN)
+        )
+        admins = await session.scalar(
+            select(func.count()).select_from(Agent).where(col(Agent.role) == Role.ADMIN, col(Agent.is_active))
+        )
+        channels = (await session.execute(select(Channel).order_by(col(Channel.id)))).scalars().all()
+    if not book.is_balanced:
+        yield Finding("ledger", False, "Received is not stored + duplicate + ignored + dead + waiting.")
+    elif book.dead:
+        yield Finding("ledger", False, f"{book.dead} dead letters: see the Ledger page.")
+    else:
+        yield Finding("ledger", True, f"{book.received:,} received, all accounted for.")
+    sentence = (
+        f"{unknown} messages may or may not have been sent: an agent should decide." if unknown else "All settled."
+    )
+    yield Finding("outbox", not unknown, sentence)
+    yield Finding(
+        "people", bool(admins), "There is an admin." if admins else "Nobody is admin: socialcrm create-agent."
+    )
+    opened = Channels(database, Vault.open(settings.storage.folder))
+    try:
+        for channel in channels:
+            yield await _channel(opened, channel)
+    finally:
+        await opened.close()
+
+
+async def _channel(opened: Channels, channel: Channel) -> Finding:
+    what = f"channel {channel.name}"
+    if channel.status == ChannelStatus.PAUSED:
+        return Finding(what, True, "Paused by an admin.")
+    try:
+        account = await opened.open(channel).connect()
+    except (ConnectorError, KeyLost, KeyError) as error:
+        return Finding(what, False, str(error))
+    if account.missing_scopes:
+        return Finding(what, False, f"These permissions are missing: {', '.join(account.missing_scopes)}.")
+    if channel.error:
+        return Finding(what, False, channel.error)
+    return Finding(what, True, f"Connected as {account.name}.")

@@ -1,0 +1,1 @@
+"""Reports: SQL in, rows out."""

@@ -1,0 +1,32 @@
+import "./styles/tokens.css";
+import "./styles/base.css";
+import "./styles/components.css";
+import "./styles/inbox.css";
+import "./styles/sign-in.css";
+import htmx from "htmx.org";
+import "htmx.org/dist/ext/hx-sse.js";
+import { ReplyComposer } from "./inbox/composer";
+import { listenToKeys } from "./inbox/keyboard";
+import { LiveUpdates } from "./inbox/live";
+import { followRow } from "./inbox/queue";
+import { MessageThread } from "./inbox/thread";
+import { closeMenus } from "./menus";
+import { keepTimes } from "./times";
+import { showErrors } from "./toasts";
+
+import.meta.glob("./styles/{reports,admin,public}.css", { eager: true });
+
+// What a person has folded open stays open when a live update brings the same element again.
+htmx.registerExtension("keep-open", {
+  htmx_before_morph_attr: (element: Element, detail: { attrName: string }) =>
+    !(element instanceof HTMLDetailsElement && detail.attrName === "open"),
+});
+
+customElements.define("message-thread", MessageThread);
+customElements.define("reply-composer", ReplyComposer);
+customElements.define("live-updates", LiveUpdates);
+showErrors();
+closeMenus();
+keepTimes();
+followRow();
+listenToKeys();

@@ -1,0 +1,85 @@
+/** The composer: keeps drafts, counts against the channel's limit, sends with Ctrl+Enter. */
+
+const NEAR_LIMIT = 0.8;
+
+export class ReplyComposer extends HTMLElement {
+  private get form(): HTMLFormElement {
+    return this.querySelector("form")!;
+  }
+
+  private get field(): HTMLTextAreaElement {
+    return this.querySelector("textarea")!;
+  }
+
+  private get mode(): string {
+    return new FormData(this.form).get("mode") === "note" ? "note" : "reply";
+  }
+
+  private get draftKey(): string {
+    return `draft:${this.dataset["conversation"]}:${this.mode}`;
+  }
+
+  connectedCallback(): void {
+    this.form.addEventListener("input", this.onInput);
+    this.form.addEventListener("change", this.onMode);
+    this.field.addEventListener("keydown", this.onKey);
+    this.form.addEventListener("htmx:after:request", this.onSent);
+    this.restore();
+  }
+
+  /** Write in a mode: r and n. */
+  write(mode: "reply" | "note"): void {
+    const choice = this.querySelector<HTMLInputElement>(`input[name="mode"][value="${mode}"]`);
+    if (!choice || choice.disabled) return;
+    if (!choice.checked) {
+      choice.checked = true;
+      this.onMode();
+    }
+    this.field.focus();
+  }
+
+  private restore(): void {
+    this.field.value = localStorage.getItem(this.draftKey) ?? "";
+    this.count();
+  }
+
+  private onInput = (event: Event): void => {
+    if (event.target !== this.field) return;
+    if (this.field.value) localStorage.setItem(this.draftKey, this.field.value);
+    else localStorage.removeItem(this.draftKey);
+    this.count();
+  };
+
+  private onMode = (): void => this.restore();
+
+  private onKey = (event: KeyboardEvent): void => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    this.form.requestSubmit(this.querySelector<HTMLButtonElement>(".composer-send"));
+  };
+
+  private onSent = (event: Event): void => {
+    const { ctx } = (event as CustomEvent<{ ctx: { response: { status: number } } }>).detail;
+    if (ctx.response.status >= 400) return;
+    localStorage.removeItem(this.draftKey);
+    // The fresh composer comes with the answer, and takes over the focus and the mode.
+    const hadMode = this.mode;
+    document.addEventListener(
+      "htmx:after:swap",
+      () => {
+        if (!matchMedia("(max-width: 760px)").matches) document.querySelector<ReplyComposer>("reply-composer")?.write(hadMode as "reply" | "note");
+      },
+      { once: true },
+    );
+  };
+
+  private count(): void {
+    const limit = this.mode === "note" ? Infinity : Number(this.dataset["limit"]);
+    const length = [...this.field.value].length;
+    const sign = this.querySelector<HTMLElement>("[data-count]")!;
+    sign.hidden = length < limit * NEAR_LIMIT;
+    sign.textContent = `${length} / ${limit}`;
+    sign.classList.toggle("is-over", length > limit);
+    for (const button of this.querySelectorAll<HTMLButtonElement>(".composer-send, .composer-resolve")) button.disabled = length > limit;
+  }
+}

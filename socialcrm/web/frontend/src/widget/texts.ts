@@ -1,0 +1,89 @@
+/** What the chat says by itself, in the language of the page. */
+
+const en = {
+  open: "Open the chat",
+  close: "Close the chat",
+  unread: (count: number) => `${count} unread`,
+  log: "Messages",
+  write: "Your message",
+  send: "Send",
+  you: "You",
+  automatic: "Automatic answer",
+  team: "Our team",
+  sending: "Sending…",
+  later: "Will be sent when the connection is back",
+  wait: (seconds: number) => `That was a lot at once. Will be sent in ${seconds} s`,
+  refused: "Not sent",
+  remove: "Remove",
+  edit: "Edit",
+  offline: "No connection. What you write is kept.",
+  tooLong: (length: number, limit: number) => `${length} of at most ${limit} characters`,
+  earlier: "Earlier messages",
+  chosen: "Your choice:",
+  greeting: "Hello! How can we help you?",
+  newWindow: "opens in a new window",
+};
+
+export type Texts = typeof en;
+
+const fr: Texts = {
+  open: "Ouvrir la discussion",
+  close: "Fermer la discussion",
+  unread: (count) => `${count} non ${count > 1 ? "lus" : "lu"}`,
+  log: "Messages",
+  write: "Votre message",
+  send: "Envoyer",
+  you: "Vous",
+  automatic: "Réponse automatique",
+  team: "Notre équipe",
+  sending: "Envoi en cours…",
+  later: "Partira dès le retour de la connexion",
+  wait: (seconds) => `C’est beaucoup à la fois. Partira dans ${seconds} s`,
+  refused: "Non envoyé",
+  remove: "Supprimer",
+  edit: "Modifier",
+  offline: "Pas de connexion. Ce que vous écrivez est gardé.",
+  tooLong: (length, limit) => `${length} caractères sur ${limit} au plus`,
+  earlier: "Messages précédents",
+  chosen: "Votre choix :",
+  greeting: "Bonjour ! Comment pouvons-nous vous aider ?",
+  newWindow: "s’ouvre dans une nouvelle fenêtre",
+};
+
+const ar: Texts = {
+  open: "فتح المحادثة",
+  close: "إغلاق المحادثة",
+  unread: (count) => `غير مقروء: ${count}`,
+  log: "الرسائل",
+  write: "رسالتك",
+  send: "إرسال",
+  you: "أنت",
+  automatic: "رد آلي",
+  team: "فريقنا",
+  sending: "جارٍ الإرسال…",
+  later: "سترسل عند عودة الاتصال",
+  wait: (seconds) => `رسائل كثيرة في وقت واحد. سترسل بعد ${seconds} ث`,
+  refused: "لم ترسل",
+  remove: "حذف",
+  edit: "تعديل",
+  offline: "لا يوجد اتصال. ما تكتبه محفوظ.",
+  tooLong: (length, limit) => `${length} حرفا من ${limit} على الأكثر`,
+  earlier: "رسائل سابقة",
+  chosen: "اختيارك:",
+  greeting: "مرحبا! كيف يمكننا مساعدتك؟",
+  newWindow: "يفتح في نافذة جديدة",
+};
+
+const ALL: Record<string, Texts> = { fr, ar, en };
+
+export type Language = "fr" | "ar" | "en";
+
+/** The language of the page where we know it, else French. */
+export function pageLanguage(): Language {
+  const code = document.documentElement.lang.slice(0, 2).toLowerCase();
+  return code in ALL ? (code as Language) : "fr";
+}
+
+export function texts(language: Language): Texts {
+  return ALL[language] ?? fr;
+}

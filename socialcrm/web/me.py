@@ -1,0 +1,44 @@
+"""What an agent sets about themselves: language of the screens and presence."""
+
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from sqlmodel import col, update
+
+from socialcrm.domain.people import Agent, Presence
+from socialcrm.web.guard import local_path
+from socialcrm.web.i18n import LANGUAGES
+from socialcrm.web.keys import AGENT, LINE
+
+routes = web.RouteTableDef()
+
+
+@routes.post("/me/language", name="my_language")
+async def set_language(request: web.Request) -> web.StreamResponse:
+    """Keep the language of the agent's screens."""
+    lang = str((await request.post()).get("lang", ""))
+    if lang not in LANGUAGES:
+        raise web.HTTPBadRequest()
+    await _set(request, locale=lang)
+    raise web.HTTPSeeOther(_back(request))
+
+
+@routes.post("/me/presence", name="my_presence")
+async def set_presence(request: web.Request) -> web.StreamResponse:
+    """Whether the agent takes new work now."""
+    presence = str((await request.post()).get("presence", ""))
+    if presence not in (Presence.ONLINE, Presence.AWAY):
+        raise web.HTTPBadRequest()
+    await _set(request, presence=presence)
+    request.app[LINE].work.set()
+    raise web.HTTPSeeOther(_back(request))
+
+
+async def _set(request: web.Request, **values: str) -> None:
+    async with request.app[LINE].database.write() as session:
+        await session.execute(update(Agent).where(col(Agent.id) == request[AGENT].id).values(**values))
+
+
+def _back(request: web.Request) -> str:
+    parts = urlsplit(request.headers.get("Referer", ""))
+    return local_path(parts.path + (f"?{parts.query}" if parts.query else ""))

@@ -1,0 +1,286 @@
+"""Reports: figures, charts, tables and files from one query each, and the rows behind every figure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+from babel.dates import format_date
+from babel.units import format_unit
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from socialcrm.domain.channel import Channel
+from socialcrm.domain.people import Role, Team
+from socialcrm.reports import links, rows
+from socialcrm.reports.answers import overall_wait
+from socialcrm.reports.charts import CHARTS, Look
+from socialcrm.reports.export import csv_text
+from socialcrm.reports.filters import PRESETS, FilterError, Filters, read_filters
+from socialcrm.reports.messages import used_languages
+from socialcrm.reports.registry import TABLES
+from socialcrm.reports.satisfaction import overall
+from socialcrm.reports.tables import Table, share
+from socialcrm.web.guard import needs
+from socialcrm.web.i18n import Formats, language, say, translations
+from socialcrm.web.keys import LINE
+from socialcrm.web.page import page
+from socialcrm.web.words import N_, word
+
+routes = web.RouteTableDef()
+
+MAY_READ = (Role.SUPERVISOR, Role.ANALYST, Role.ADMIN)
+LABELS = {"unsure": N_("Unsure"), "pending": N_("Not read yet"), "yes": N_("Yes"), "no": N_("No")}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure at the top: what it is, how it is counted, and the rows behind it."""
+
+    title: str
+    value: str
+    note: str
+    definition: str
+    href: str
+
+
+@routes.get("/reports", name="reports")
+@needs(*MAY_READ)
+async def reports(request: web.Request) -> web.Response:
+    """All figures of a period."""
+    filters, error = _filters_or_default(request)
+    async with request.app[LINE].database.read() as session:
+        tables = {name: await fill(session, filters) for name, fill in TABLES.items()}
+        headlines = await _headlines(request, session, filters, tables)
+        context = await _choices(session, filters)
+    return await _page(
+        request, "reports/reports.html", filters, status=400 if error else 200, error=error, tables=tables,
+        headlines=headlines, charts=CHARTS, **context,
+    )  # fmt: skip
+
+
+@routes.get("/reports/{chart:[a-z_]+}.json", name="report_chart")
+@needs(*MAY_READ)
+async def chart(request: web.Request) -> web.Response:
+    """The Vega-Lite specification of a chart, with its data."""
+    name = request.match_info["chart"]
+    if name not in CHARTS:
+        raise web.HTTPNotFound
+    filters, table = await _table(request, name)
+    look = Look(_words(request), [_formats(request).locale.months["stand-alone"]["abbreviated"][n] for n in range(1, 13)])
+    headers = {"Cache-Control": "no-store"}
+    return web.json_response(CHARTS[name](table, filters, look), headers=headers)
+
+
+@routes.get("/reports/{table:[a-z_]+}.csv", name="report_csv")
+@needs(*MAY_READ)
+async def file(request: web.Request) -> web.Response:
+    """A table as a file for spreadsheets."""
+    name = request.match_info["table"]
+    if name not in TABLES:
+        raise web.HTTPNotFound
+    filters, table = await _table(request, name)
+    called = f"{name}-{filters.period.first}-{filters.period.last}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{called}"', "Cache-Control": "no-store"}
+    return web.Response(text=csv_text(table, _words(request)), content_type="text/csv", charset="utf-8", headers=headers)
+
+
+@routes.get("/reports/messages", name="report_messages")
+@needs(*MAY_READ)
+async def message_rows(request: web.Request) -> web.Response:
+    """Incoming messages behind a figure."""
+    query = request.query
+    filters, place = _place(request)
+    shown = {name: query[name] for name in ("sentiment", "complaint") if query.get(name)}
+    async with request.app[LINE].database.read() as session:
+        found = await _asked(rows.messages(session, filters, place, **shown))
+        context = await _choices(session, filters)
+    return await _page(request, "reports/messages.html", filters, found=found, shown=shown, **context)
+
+
+@routes.get("/reports/surveys", name="report_surveys")
+@needs(*MAY_READ)
+async def survey_rows(request: web.Request) -> web.Response:
+    """Surveys behind a figure."""
+    query = request.query
+    filters, place = _place(request)
+    agent, score = query.get("agent", ""), query.get("score", "")
+    if not all(text == "" or (text.isascii() and text.isdigit() and len(text) < 19) for text in (agent, score)):
+        raise web.HTTPBadRequest(text=say(request, "This address is damaged: go back to the reports."))
+    async with request.app[LINE].database.read() as session:
+        found = await rows.surveys(
+            session, filters, place, int(agent) if agent else None, int(score) if score else None,
+            is_answered=query.get("answered") == "yes",
+        )  # fmt: skip
+        context = await _choices(session, filters)
+    shown = {name: query[name] for name in ("agent", "score", "answered") if query.get(name)}
+    return await _page(request, "reports/surveys.html", filters, found=found, shown=shown, **context)
+
+
+@routes.get("/reports/answers", name="report_answers")
+@needs(*MAY_READ)
+async def answer_rows(request: web.Request) -> web.Response:
+    """First answers behind a figure."""
+    filters, place = _place(request)
+    async with request.app[LINE].database.read() as session:
+        found = await rows.answers(session, filters, place)
+        context = await _choices(session, filters)
+    return await _page(request, "reports/answers.html", filters, found=found, shown={}, **context)
+
+
+async def _page(request: web.Request, template: str, filters: Filters, status: int = 200, **context: Any) -> web.Response:
+    formats = _formats(request)
+    return await page(
+        request, template, status, nav="reports", filters=filters, presets=PRESETS, label=_words(request),
+        short_day=lambda day: format_date(day, "EEE d MMM", locale=formats.locale),
+        long_day=lambda day: format_date(day, "long", locale=formats.locale),
+        wait=lambda seconds: _wait(seconds, formats), link=links.link,
+        preset_query=lambda days: replace(filters, preset=days).query(**context.get("shown", {})),
+        older=filters.query(**context["shown"], after=context["found"].next) if "found" in context else "", **context,
+    )  # fmt: skip
+
+
+async def _headlines(
+    request: web.Request, session: AsyncSession, filters: Filters, tables: Mapping[str, Table]
+) -> list[Headline]:
+    formats = _formats(request)
+    received = _sum(tables["volume"], "total")
+    negative, unsure = _sum(tables["sentiment"], "negative"), _sum(tables["sentiment"], "unsure")
+    complaints = _sum(tables["complaints"], "complaints")
+    count, median = await overall_wait(session, filters)
+    scores = await overall(session, filters)
+    none = "–"
+
+    def percent(part: int, whole: int) -> str:
+        found = share(part, whole)
+        return none if found is None else formats.percent(found, 1)
+
+    def told(text: str, **values: float) -> str:
+        return say(request, text, **{name: formats.number(value) for name, value in values.items()})
+
+    interval = scores.interval
+    spread = (
+        say(request, N_("95 %%: %(low)s to %(high)s"), low=formats.number(interval[0], 2), high=formats.number(interval[1], 2))
+        if interval
+        else told(N_("%(count)s answers"), count=scores.answered)
+    )
+    return [
+        Headline(
+            say(request, N_("Messages received")), formats.number(received), "",
+            say(request, N_("Every message that customers sent in the period, by the clock of the platform it was written on.")),
+            links.messages(filters),
+        ),
+        Headline(
+            say(request, N_("Negative")), percent(negative, received),
+            told(N_("%(count)s messages, %(unsure)s unsure"), count=negative, unsure=unsure),
+            say(request, N_("Messages read as negative, of all messages received. What the model is not sure of is counted as unsure, never as negative.")),
+            links.messages(filters, sentiment="negative"),
+        ),
+        Headline(
+            say(request, N_("Complaints")), formats.number(complaints),
+            say(request, N_("%(share)s of messages"), share=percent(complaints, received)),
+            say(request, N_("Messages read as a complaint with enough certainty; the threshold is in the settings.")),
+            links.messages(filters, complaint="yes"),
+        ),
+        Headline(
+            say(request, N_("Median first answer")), none if median is None else _wait(median, formats),
+            told(N_("%(count)s first answers"), count=count),
+            say(request, N_("Time from a customer's first message to the first answer of a person, for first answers given in the period. Half of the customers waited less. Automatic answers do not count.")),
+            links.answers(filters),
+        ),
+        Headline(
+            say(request, N_("Satisfaction (CSAT)")), none if scores.mean is None else formats.number(scores.mean, 2), spread,
+            say(request, N_("Mean score from 1 to 5 of the surveys sent in the period that were answered. The range holds the true mean with 95 %% confidence (Student's t; NIST Handbook 1.3.5.2).")),
+            links.surveys(filters, answered="yes"),
+        ),
+        Headline(
+            say(request, N_("Response rate")), percent(scores.answered, scores.sent),
+            told(N_("%(answered)s of %(sent)s surveys"), answered=scores.answered, sent=scores.sent),
+            say(request, N_("Surveys answered, of all surveys sent in the period, with the same filters.")),
+            links.surveys(filters),
+        ),
+    ]  # fmt: skip
+
+
+async def _choices(session: AsyncSession, filters: Filters) -> dict[str, Any]:
+    channels = await session.execute(select(col(Channel.id), col(Channel.name)).order_by(col(Channel.name)))
+    teams = await session.execute(select(col(Team.id), col(Team.name)).order_by(col(Team.name)))
+    used = await used_languages(session, filters)
+    named = [name for name in [*used, filters.language] if name]
+    return {"channels": channels.all(), "teams": teams.all(), "used_languages": sorted(set(named))}
+
+
+async def _table(request: web.Request, name: str) -> tuple[Filters, Table]:
+    filters = _filters(request)
+    async with request.app[LINE].database.read() as session:
+        return filters, await TABLES[name](session, filters)
+
+
+def _filters(request: web.Request) -> Filters:
+    line = request.app[LINE]
+    try:
+        return read_filters(request.query, line.now(), ZoneInfo(line.settings.engagement.time_zone))
+    except FilterError as error:
+        raise web.HTTPBadRequest(text=say(request, str(error).replace("%", "%%"))) from None
+
+
+def _filters_or_default(request: web.Request) -> tuple[Filters, str]:
+    """The page itself shows a wrong filter as a sentence above the usual week."""
+    try:
+        return _filters(request), ""
+    except web.HTTPBadRequest as error:
+        line = request.app[LINE]
+        return read_filters({}, line.now(), ZoneInfo(line.settings.engagement.time_zone)), error.text or ""
+
+
+def _place(request: web.Request) -> tuple[Filters, rows.Place | None]:
+    filters = _filters(request)
+    try:
+        return filters, rows.Place.read(request.query.get("after", ""))
+    except FilterError as error:
+        raise web.HTTPBadRequest(text=say(request, str(error))) from None
+
+
+async def _asked(found: Any) -> rows.Rows:
+    try:
+        answer: rows.Rows = await found
+    except FilterError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
+    return answer
+
+
+def _words(request: web.Request) -> Callable[[str], str]:
+    """Titles and labels in the language of the screen."""
+    catalogue = translations(language(request))
+
+    def spoken(text: str) -> str:
+        found: str = catalogue.gettext(LABELS.get(text) or word("language", text))
+        return found
+
+    return spoken
+
+
+def _formats(request: web.Request) -> Formats:
+    return Formats(language(request), request.app[LINE].settings.engagement.time_zone)
+
+
+def _sum(table: Table, key: str) -> int:
+    return sum(row[key] for row in table.rows)
+
+
+def _wait(seconds: float, formats: Formats) -> str:
+    """A wait in its two largest units: 2 min 30 s."""
+    left = max(round(seconds), 0)
+    pieces: list[str] = []
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        count, left = divmod(left, size)
+        if count or (unit == "second" and not pieces):
+            pieces.append(format_unit(count, unit, "narrow", locale=formats.locale))
+        elif pieces:
+            break
+        if len(pieces) == 2:
+            break
+    return " ".join(pieces)
+

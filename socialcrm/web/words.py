@@ -1,0 +1,65 @@
+"""The words on the screens for values that rows hold; each is a msgid of the catalogues."""
+
+from collections.abc import Mapping
+
+
+def N_(message: str) -> str:
+    """Marks a sentence for the catalogues."""
+    return message
+
+
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "status": {"open": N_("Open"), "pending": N_("Pending"), "snoozed": N_("Snoozed"), "resolved": N_("Resolved")},
+    "priority": {"low": N_("Low"), "normal": N_("Normal"), "high": N_("High"), "urgent": N_("Urgent")},
+    "sentiment": {"negative": N_("Negative"), "neutral": N_("Neutral"), "positive": N_("Positive")},
+    "language": {
+        "fr": N_("French"),
+        "ar": N_("Arabic"),
+        "en": N_("English"),
+        "arq-Arab": N_("Darija (Arabic script)"),
+        "arq-Latn": N_("Darija (Latin script)"),
+        "other": N_("Other language"),
+    },
+    "intent": {
+        "complaint": N_("Complaint"),
+        "question": N_("Question"),
+        "request": N_("Request"),
+        "praise": N_("Praise"),
+        "purchase": N_("Purchase"),
+        "leaving": N_("Wants to leave"),
+        "spam": N_("Spam"),
+        "other": N_("Other"),
+    },
+    "kind": {
+        "direct_message": N_("Direct message"),
+        "comment": N_("Comment"),
+        "mention": N_("Mention"),
+        "review": N_("Review"),
+    },
+    "delivery": {
+        "waiting": N_("Waiting to be sent"),
+        "sending": N_("Sending"),
+        "sent": N_("Sent"),
+        "failed": N_("Not delivered"),
+        "unknown": N_("Perhaps not delivered"),
+    },
+    "role": {
+        "agent": N_("Agent"),
+        "supervisor": N_("Supervisor"),
+        "analyst": N_("Analyst"),
+        "admin": N_("Administrator"),
+    },
+    "presence": {"online": N_("Online"), "away": N_("Away"), "offline": N_("Offline")},
+    "attachment": {
+        "image": N_("Picture"),
+        "audio": N_("Voice message"),
+        "video": N_("Video"),
+        "document": N_("Document"),
+    },
+    "handler": {"bot": N_("Bot"), "human": N_("Person"), "closed": N_("Closed")},
+}
+
+
+def word(kind: str, value: str) -> str:
+    """The English word for a value; the value itself where there is none."""
+    return WORDS[kind].get(value, value)
