@@ -42,7 +42,7 @@ class Storage(Section):
 
 
 class Line(Section):
-    batch: int = Field(default=250, ge=1, le=5000)
+    batch: int = Field(default=500, ge=1, le=5000)
     """Rows per step and transaction."""
     idle_seconds: float = Field(default=1.0, gt=0)
     """How often rows written by other processes are looked for."""

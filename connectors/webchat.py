@@ -104,7 +104,7 @@ def is_allowed_origin(origin: str, allowed: Collection[str], own_hosts: Collecti
 
 
 class WebchatConnector(Connector):
-    """One widget. `config.credentials["visitor_secret"]` signs its visitors' tokens and is made when it is connected."""
+    """One widget. `config.credentials["visitor_secret"]`, made when it is connected, signs its visitors' tokens."""
 
     name: ClassVar[str] = "webchat"
     label: ClassVar[str] = "Web chat"
@@ -222,7 +222,8 @@ def _signature(secret: str, body: str) -> str:
 
 def _origin(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+    has_more = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in ("http", "https") or not parts.hostname or has_more:
         raise ValueError(f"{text!r} is not the address of a site, like https://www.example.com.")
     port = parts.port  # raises ValueError by itself
     default = {"http": 80, "https": 443}[parts.scheme]

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import json_column, key_column, text_column, time_column
+from socialcrm.domain.columns import empty_dict, json_column, key_column, text_column, time_column
 
 
 class ChannelStatus(StrEnum):
@@ -25,7 +25,7 @@ class Channel(SQLModel, table=True):
     key: str = Field(unique=True)
     """In addresses: /hooks/<key>, /widget/<key>. Random for connected channels, so that nobody guesses it."""
     name: str
-    settings: dict[str, Any] = json_column(default_factory=dict)
+    settings: dict[str, Any] = json_column(default_factory=empty_dict)
     credentials: str = text_column(default="")
     """Encrypted JSON, see `socialcrm.secrets`."""
     status: str = ChannelStatus.ACTIVE

@@ -32,6 +32,16 @@ BIG = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts rows only in a column that is called INTEGER."""
 
 
+def empty_list() -> list[Any]:
+    """A new list. As a default this is a hundred times quicker than `list`, whose signature pydantic parses each time."""
+    return []
+
+
+def empty_dict() -> dict[str, Any]:
+    """A new dict, for the same reason."""
+    return {}
+
+
 def key_column(**options: Any) -> Any:
     """The primary key of a table: a number that the database gives."""
     return Field(default=None, primary_key=True, sa_type=BIG, **options)

@@ -8,7 +8,7 @@ from sqlalchemy import Index
 from sqlalchemy import text as sql
 from sqlmodel import SQLModel
 
-from socialcrm.domain.columns import json_column, key_column, ref_column, text_column, time_column
+from socialcrm.domain.columns import empty_dict, empty_list, json_column, key_column, ref_column, text_column, time_column
 
 
 class ConversationStatus(StrEnum):
@@ -60,7 +60,7 @@ class Conversation(SQLModel, table=True):
     status: str = ConversationStatus.OPEN
     handler: str = Handler.BOT
     priority: str = Priority.NORMAL
-    labels: list[str] = json_column(default_factory=list)
+    labels: list[str] = json_column(default_factory=empty_list)
     team_id: int | None = ref_column("team.id", default=None)
     agent_id: int | None = ref_column("agent.id", default=None)
     opened_at: datetime = time_column()
@@ -106,7 +106,7 @@ class ConversationEvent(SQLModel, table=True):
     at: datetime = time_column()
     kind: str
     agent_id: int | None = ref_column("agent.id", default=None)
-    data: dict[str, Any] = json_column(default_factory=dict)
+    data: dict[str, Any] = json_column(default_factory=empty_dict)
 
 
 class Change(SQLModel, table=True):

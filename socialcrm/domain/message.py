@@ -8,7 +8,7 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import BIG, json_column, key_column, ref_column, text_column, time_column
+from socialcrm.domain.columns import BIG, empty_dict, empty_list, json_column, key_column, ref_column, text_column, time_column
 
 
 class Direction(StrEnum):
@@ -74,8 +74,8 @@ class Message(SQLModel, table=True):
     author_kind: str
     agent_id: int | None = ref_column("agent.id", default=None)
     text: str = text_column()
-    attachments: list[dict[str, Any]] = json_column(default_factory=list)
-    buttons: list[dict[str, str]] = json_column(default_factory=list)
+    attachments: list[dict[str, Any]] = json_column(default_factory=empty_list)
+    buttons: list[dict[str, str]] = json_column(default_factory=empty_list)
     reply_to: str | None = None
     """External id of the message that it replies to on the platform."""
     answers_id: int | None = ref_column("message.id", default=None, is_indexed=True)
@@ -107,9 +107,9 @@ class Analysis(SQLModel, table=True):
     complaint_score: float
     intent: str
     intent_score: float
-    scores: dict[str, dict[str, float]] = json_column(default_factory=dict)
+    scores: dict[str, dict[str, float]] = json_column(default_factory=empty_dict)
     """field -> label -> probability."""
-    unsure: list[str] = json_column(default_factory=list)
+    unsure: list[str] = json_column(default_factory=empty_list)
     """Fields whose score was below the threshold when it was analysed."""
     model: str
     analyzed_at: datetime = time_column()
@@ -124,5 +124,5 @@ class RuleTrace(SQLModel, table=True):
     message_id: int = ref_column("message.id", unique=True)
     conversation_id: int = ref_column("conversation.id", is_indexed=True)
     at: datetime = time_column()
-    lines: list[dict[str, Any]] = json_column(default_factory=list)
+    lines: list[dict[str, Any]] = json_column(default_factory=empty_list)
     """One per rule tried: {"rule", "fired", "because", "did"}."""

@@ -8,7 +8,7 @@ from sqlalchemy import Index
 from sqlalchemy import text as sql
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import json_column, key_column, ref_column, text_column, time_column
+from socialcrm.domain.columns import empty_dict, json_column, key_column, ref_column, text_column, time_column
 
 
 class OutboxStatus(StrEnum):
@@ -45,7 +45,7 @@ class OutboxItem(SQLModel, table=True):
     message_id: int = ref_column("message.id", unique=True)
     action: str
     """A connector's ability: reply or direct_message."""
-    payload: dict[str, Any] = json_column(default_factory=dict)
+    payload: dict[str, Any] = json_column(default_factory=empty_dict)
     status: str = OutboxStatus.WAITING
     created_at: datetime = time_column()
     due_at: datetime = time_column()

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import BIG, json_column, key_column, ref_column, time_column
+from socialcrm.domain.columns import BIG, empty_list, json_column, key_column, ref_column, time_column
 
 
 class Role(StrEnum):
@@ -37,7 +37,7 @@ class Agent(SQLModel, table=True):
     role: str = Role.AGENT
     password_hash: str = ""
     locale: str = "en"
-    languages: list[str] = json_column(default_factory=list)
+    languages: list[str] = json_column(default_factory=empty_list)
     presence: str = Presence.OFFLINE
     assigned_at: datetime | None = time_column(default=None)
     """Last conversation given by round-robin: the longest ago is next."""

@@ -71,8 +71,10 @@ class Draft:
     author: AuthorKind
     agent_id: int | None = None
     buttons: Sequence[Button] = ()
-    answers: Message | None = None
+    answers_id: int | None = None
     """The incoming message that it answers."""
+    reply_to: str | None = None
+    """That message's number on the platform."""
 
 
 async def send(session: AsyncSession, draft: Draft, now: datetime) -> Message:
@@ -82,8 +84,8 @@ async def send(session: AsyncSession, draft: Draft, now: datetime) -> Message:
     known = select(Message).join(OutboxItem, col(OutboxItem.message_id) == col(Message.id))
     if message := (await session.execute(known.where(col(OutboxItem.key) == draft.key))).scalar_one_or_none():
         return message
-    if draft.answers is None and draft.author is not AuthorKind.SURVEY:
-        draft = replace(draft, answers=await _last_incoming(session, draft.conversation))
+    if draft.answers_id is None:
+        draft = await _answering(session, draft)
     (number,) = await send_all(session, [draft], now)
     return await session.get_one(Message, number)
 
@@ -146,7 +148,7 @@ def _outgoing(draft: Draft, now: datetime) -> dict[str, object]:
         "agent_id": draft.agent_id,
         "text": clean(draft.text).strip(),
         "buttons": [{"label": b.label, "value": b.value} for b in draft.buttons],
-        "answers_id": draft.answers.id if draft.answers else None,
+        "answers_id": draft.answers_id,
         "sent_at": now,
         "received_at": now,
         "processed_at": now,
@@ -168,15 +170,22 @@ def _item(draft: Draft, message_id: int, recipient: str, now: datetime) -> dict[
             "recipient": recipient,
             "text": clean(draft.text).strip(),
             "buttons": [{"label": b.label, "value": b.value} for b in draft.buttons],
-            "reply_to": draft.answers.external_id if draft.answers and not is_private else None,
+            "reply_to": None if is_private else draft.reply_to,
         },
         "created_at": now,
         "due_at": now,
     }
 
 
-async def _last_incoming(session: AsyncSession, conversation: Conversation) -> Message | None:
-    query = select(Message).where(
-        col(Message.conversation_id) == conversation.id, col(Message.direction) == Direction.IN
+async def _answering(session: AsyncSession, draft: Draft) -> Draft:
+    """The draft with the newest incoming message as what it answers; a survey answers nothing."""
+    query = (
+        select(col(Message.id), col(Message.external_id))
+        .where(col(Message.conversation_id) == draft.conversation.id, col(Message.direction) == Direction.IN)
+        .order_by(col(Message.id).desc())
     )
-    return (await session.execute(query.order_by(col(Message.id).desc()).limit(1))).scalar_one_or_none()
+    last = (await session.execute(query.limit(1))).first()
+    if last is None:
+        return draft
+    number = None if draft.author is AuthorKind.SURVEY else last[0]
+    return replace(draft, answers_id=number, reply_to=last[1])

@@ -174,7 +174,8 @@ async def _record(line: Line, channel_id: int, outcomes: Sequence[Outcome]) -> N
     now = line.now()
     async with line.database.write() as session:
         # Channel before messages: the order in which ingest locks them too.
-        for outcome in outcomes:
+        news = {(o.status, o.reason): o for o in outcomes}
+        for outcome in news.values():
             await _tell_channel(session, channel_id, outcome, now)
         numbers = [outcome.item.id for outcome in outcomes]
         query = select(OutboxItem, Message).join(Message, col(Message.id) == col(OutboxItem.message_id))

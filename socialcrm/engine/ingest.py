@@ -14,7 +14,7 @@ from socialcrm.database import insert_numbered, insert_rows
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Contact, Identity
 from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind, Handler
-from socialcrm.domain.ledger import Fate, RawEventRow
+from socialcrm.domain.ledger import Fate
 from socialcrm.domain.message import AuthorKind, Direction, Message, Step
 from socialcrm.domain.words import clean, preview
 from socialcrm.engine import ledger, survey
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Item:
     """One message of one raw event."""
 
-    row: RawEventRow
+    event: ledger.Waiting
     message: InboundMessage
 
 
@@ -35,21 +35,20 @@ async def ingest(line: Line) -> int:
     """Take one batch. When something in it cannot be stored, its events are taken one by one, so that only the one at
     fault becomes a dead letter."""
     try:
-        return await _ingest(line, line.settings.line.batch)
+        return await _ingest(line)
     except Exception:
         log.exception("a batch of raw events could not be stored; taking them one by one")
         return await _ingest_singly(line)
 
 
-async def _ingest(line: Line, limit: int) -> int:
+async def _ingest(line: Line) -> int:
     async with line.database.write() as session:
-        claimed = await ledger.claim(session, limit)
+        claimed = await ledger.claim(session, line.settings.line.batch)
         if claimed is None:
             return 0
-        channel, rows = claimed
-        await _store(session, line, channel, rows)
+        await _store(session, line, *claimed)
     line.live.ring()
-    return len(rows)
+    return len(claimed[1])
 
 
 async def _ingest_singly(line: Line) -> int:
@@ -57,44 +56,59 @@ async def _ingest_singly(line: Line) -> int:
         claimed = await ledger.claim(session, line.settings.line.batch)
         if claimed is None:
             return 0
-        channel, rows = claimed
-        numbers = [row.id for row in rows]
-        for number in numbers:
+        channel, events = claimed
+        for event in events:
             try:
                 async with session.begin_nested():
-                    row = await session.get_one(RawEventRow, number)
-                    await _store(session, line, channel, [row])
+                    await _store(session, line, channel, [event])
             except Exception as error:
-                log.exception("raw event %s could not be stored", number)
-                row = await session.get_one(RawEventRow, number, populate_existing=True)
-                _settle(row, Fate.DEAD, line.now(), f"internal error: {type(error).__name__}")
-                await session.flush()
+                log.exception("raw event %s could not be stored", event.id)
+                fates = ledger.Fates()
+                fates.settle(event.id, Fate.DEAD, f"internal error: {type(error).__name__}")
+                await fates.write(session, line.now())
+                await session.refresh(channel)
     line.live.ring()
-    return len(numbers)
+    return len(events)
 
 
-async def _store(session: AsyncSession, line: Line, channel: Channel, rows: Sequence[RawEventRow]) -> None:
+async def _store(session: AsyncSession, line: Line, channel: Channel, events: Sequence[ledger.Waiting]) -> None:
     now = line.now()
     connector = line.channels.open(channel)
-    items = [item for row in rows for item in _read(connector, row, now)]
-    known = await _known(session, channel, items)
-    fresh: list[Item] = []
-    seen: set[str] = set()
-    for item in items:
-        number = item.message.external_id
+    fates = ledger.Fates()
+    items = [item for event in events for item in _read(connector, event, fates)]
+    await _store_new(session, line, channel, [i for i in items if _is_new(i.message)], fates)
+    for item in items:  # after the new ones: an edit may come in one batch with what it edits
         if item.message.button is not None:
-            touched = await survey.pressed(session, line, item.message.button)
-            _settle(
-                item.row, Fate.STORED if touched else Fate.IGNORED, now, "" if touched else "a button we do not know"
-            )
+            is_ours = await survey.pressed(session, line, item.message.button)
+            fates.settle(item.event.id, *((Fate.STORED,) if is_ours else (Fate.IGNORED, "a button we do not know")))
         elif item.message.change is not Change.NEW:
-            await _change(session, line, known.get(number), item, now)
-        elif number in known or number in seen:
-            _settle(item.row, Fate.DUPLICATE, now)
-        else:
-            seen.add(number)
-            fresh.append(item)
+            await _change(session, line, channel, item, fates)
     channel.ingested_at = now
+    await fates.write(session, now)
+
+
+def _is_new(message: InboundMessage) -> bool:
+    return message.button is None and message.change is Change.NEW
+
+
+async def _store_new(
+    session: AsyncSession, line: Line, channel: Channel, items: Sequence[Item], fates: ledger.Fates
+) -> None:
+    """Contacts, conversations and messages of items whose external id is not there yet."""
+    now = line.now()
+    numbers = {item.message.external_id for item in items}
+    query = select(col(Message.external_id)).where(
+        col(Message.channel_id) == channel.id, col(Message.external_id).in_(numbers)
+    )
+    known = set((await session.execute(query)).scalars()) if numbers else set()
+    fresh: list[Item] = []
+    for item in items:
+        if item.message.external_id in known:
+            fates.settle(item.event.id, Fate.DUPLICATE)
+        else:
+            known.add(item.message.external_id)
+            fresh.append(item)
+            fates.settle(item.event.id, Fate.STORED)
     if not fresh:
         return
     contacts = await _contacts(session, channel, fresh, now)
@@ -104,55 +118,44 @@ async def _store(session: AsyncSession, line: Line, channel: Channel, rows: Sequ
         for item in fresh
     ]
     await insert_rows(session, Message, messages)
-    for item in fresh:
-        _settle(item.row, Fate.STORED, now)
     await line.live.publish(session, "message", (_id(c) for c in conversations.values()), now)
 
 
-def _read(connector: Connector, row: RawEventRow, now: datetime) -> list[Item]:
-    """The messages of a raw event; a row with none is settled here, with the reason."""
+def _read(connector: Connector, event: ledger.Waiting, fates: ledger.Fates) -> list[Item]:
+    """The messages of a raw event; one that has none is settled here, with the reason."""
     try:
-        messages = connector.read(ledger.raw_event(row))
+        messages = connector.read(event.event)
     except Ignored as error:
-        _settle(row, Fate.IGNORED, now, error.reason)
+        fates.settle(event.id, Fate.IGNORED, error.reason)
     except BadPayload as error:
-        _settle(row, Fate.DEAD, now, error.reason)
+        fates.settle(event.id, Fate.DEAD, error.reason)
     except Exception as error:
-        log.exception("raw event %s cannot be read", row.id)
-        _settle(row, Fate.DEAD, now, f"internal error: {type(error).__name__}")
+        log.exception("raw event %s cannot be read", event.id)
+        fates.settle(event.id, Fate.DEAD, f"internal error: {type(error).__name__}")
     else:
         if not messages:
-            _settle(row, Fate.IGNORED, now, "nothing in it that we know")
+            fates.settle(event.id, Fate.IGNORED, "nothing in it that we know")
         # A clock that runs ahead must not hold its message at the top of the queue for ever.
-        return [Item(row, replace(m, sent_at=min(m.sent_at, row.received_at))) for m in messages]
+        return [Item(event, replace(m, sent_at=min(m.sent_at, event.received_at))) for m in messages]
     return []
 
 
-def _settle(row: RawEventRow, fate: Fate, now: datetime, reason: str = "") -> None:
-    """Say what became of a raw event. One that brought several messages is stored when any of them was."""
-    if row.fate == Fate.STORED:
-        return
-    row.fate, row.reason, row.processed_at = fate, reason, now
-
-
-async def _known(session: AsyncSession, channel: Channel, items: Sequence[Item]) -> dict[str, Message]:
-    numbers = {item.message.external_id for item in items if item.message.button is None}
-    if not numbers:
-        return {}
-    query = select(Message).where(col(Message.channel_id) == channel.id, col(Message.external_id).in_(numbers))
-    return {m.external_id or "": m for m in (await session.execute(query)).scalars()}
-
-
-async def _change(session: AsyncSession, line: Line, message: Message | None, item: Item, now: datetime) -> None:
+async def _change(session: AsyncSession, line: Line, channel: Channel, item: Item, fates: ledger.Fates) -> None:
     """Mirror an edit or a deletion. The first text stays in the ledger."""
+    now = line.now()
+    query = select(Message).where(
+        col(Message.channel_id) == channel.id, col(Message.external_id) == item.message.external_id
+    )
+    message = (await session.execute(query)).scalar_one_or_none()
     if message is None:
-        _settle(item.row, Fate.IGNORED, now, "it changes a message that we do not have")
+        fates.settle(item.event.id, Fate.IGNORED, "it changes a message that we do not have")
         return
     if item.message.change is Change.DELETE:
         message.deleted_at = now
     elif message.text != (text := clean(item.message.text)):
-        message.text, message.edited_at, message.step = text, now, Step.ANALYZE
-    _settle(item.row, Fate.STORED, now)
+        message.text, message.edited_at = text, now
+        message.step = Step.ANALYZE if message.direction == Direction.IN else Step.DONE
+    fates.settle(item.event.id, Fate.STORED)
     await session.flush()
     await line.live.publish(session, "message", [message.conversation_id], now)
 
@@ -266,7 +269,7 @@ def _message(
         "channel_id": channel.id,
         "contact_id": contact_id,
         "external_id": inbound.external_id,
-        "raw_event_id": item.row.id,
+        "raw_event_id": item.event.id,
         "direction": (Direction.OUT if is_self else Direction.IN).value,
         "kind": inbound.kind.value,
         "author_kind": (AuthorKind.SELF if is_self else AuthorKind.CONTACT).value,
@@ -274,7 +277,7 @@ def _message(
         "attachments": [asdict(attachment) for attachment in inbound.attachments],
         "reply_to": inbound.reply_to,
         "sent_at": inbound.sent_at,
-        "received_at": item.row.received_at,
+        "received_at": item.event.received_at,
         "processed_at": now if is_self else None,
         "step": (Step.DONE if is_self else Step.ANALYZE).value,
     }

@@ -53,7 +53,16 @@ async def append(
     return len(rows)
 
 
-async def claim(session: AsyncSession, limit: int) -> tuple[Channel, Sequence[RawEventRow]] | None:
+@dataclass(frozen=True)
+class Waiting:
+    """A raw event that waits for ingest."""
+
+    id: int
+    event: RawEvent
+    received_at: datetime
+
+
+async def claim(session: AsyncSession, limit: int) -> tuple[Channel, list[Waiting]] | None:
     """Waiting raw events of one channel, oldest first, with the channel locked until the session ends.
 
     One process at a time reads one channel, so its events keep their order and two of them never open the same
@@ -74,12 +83,37 @@ async def claim(session: AsyncSession, limit: int) -> tuple[Channel, Sequence[Ra
     if channel is None:
         return None
     query = (
-        select(RawEventRow)
+        select(*(col(c) for c in (RawEventRow.id, RawEventRow.payload, RawEventRow.external_id)))
+        .add_columns(col(RawEventRow.line_number), col(RawEventRow.received_at))
         .where(col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == Fate.WAITING)
         .order_by(col(RawEventRow.id))
         .limit(limit)
     )
-    return channel, (await session.execute(query)).scalars().all()
+    return channel, [
+        Waiting(number, RawEvent(json.loads(payload), external_id, line_number, received_at), received_at)
+        for number, payload, external_id, line_number, received_at in (await session.execute(query)).all()
+    ]
+
+
+class Fates:
+    """What became of the raw events of a batch; written down in one go."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Fate, str]] = {}
+
+    def settle(self, number: int, fate: Fate, reason: str = "") -> None:
+        """Say what became of one. One that brought several messages is stored when any of them was."""
+        if self._found.get(number, (fate, ""))[0] is not Fate.STORED or fate is Fate.STORED:
+            self._found[number] = fate, reason
+
+    async def write(self, session: AsyncSession, now: datetime) -> None:
+        """Write all of them down."""
+        groups: dict[tuple[Fate, str], list[int]] = {}
+        for number, outcome in self._found.items():
+            groups.setdefault(outcome, []).append(number)
+        for (fate, reason), numbers in groups.items():
+            change = update(RawEventRow).where(col(RawEventRow.id).in_(numbers))
+            await session.execute(change.values(fate=fate.value, reason=reason, processed_at=now))
 
 
 async def counts(session: AsyncSession, channel_id: int | None = None, run: str | None = None) -> LedgerCounts:
@@ -119,13 +153,3 @@ async def replay_dead(session: AsyncSession, event_ids: Sequence[int] | None = N
         change = change.where(col(RawEventRow.id).in_(event_ids))
     result = await session.execute(change.values(fate=Fate.WAITING.value, reason="", processed_at=None))
     return int(getattr(result, "rowcount", 0))
-
-
-def raw_event(row: RawEventRow) -> RawEvent:
-    """The raw event as the connector gave it."""
-    return RawEvent(
-        payload=json.loads(row.payload),
-        external_id=row.external_id,
-        line_number=row.line_number,
-        received_at=row.received_at,
-    )

@@ -36,14 +36,18 @@ async def site(request: web.Request) -> web.StreamResponse:
     if not line.settings.demo.is_on:
         raise web.HTTPNotFound()
     language = request.match_info.get("language", "fr")
-    text = _environment().get_template("demo/site.html").render(
-        t=_texts()[language],
-        offers=_texts()["offers"],
-        lang=language,
-        dir="rtl" if language == "ar" else "ltr",
-        languages=LANGUAGES,
-        chat_key=await _chat_key(line),
-        year=line.now().year,
+    text = (
+        _environment()
+        .get_template("demo/site.html")
+        .render(
+            t=_texts()[language],
+            offers=_texts()["offers"],
+            lang=language,
+            dir="rtl" if language == "ar" else "ltr",
+            languages=LANGUAGES,
+            chat_key=await _chat_key(line),
+            year=line.now().year,
+        )
     )
     return web.Response(text=text, content_type="text/html", charset="utf-8", headers={"Cache-Control": "no-store"})
 
@@ -68,5 +72,9 @@ def _texts() -> dict[str, Any]:
 @lru_cache
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )

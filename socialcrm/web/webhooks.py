@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -21,6 +22,7 @@ from socialcrm.web.keys import LINE
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
+KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 KNOWN_SECONDS = 1.0
 """How long a channel row is trusted without looking: changed settings count after this, also in other processes."""
 
@@ -56,7 +58,10 @@ async def receive(request: web.Request) -> web.Response:
         if channel is None or channel.id is None:
             return _answer(404, "There is no channel at this address.")
         connector = line.channels.open(channel)
-        body = await _body(request, connector.limits.body_bytes)
+        try:
+            body = await _body(request, connector.limits.body_bytes)
+        except web.RequestPayloadError:
+            return _answer(400, "The body is not packed as its Content-Encoding says.")
         if body is None:
             return _answer(413, f"At most {connector.limits.body_bytes} bytes are accepted.")
         try:
@@ -87,7 +92,7 @@ async def _channel(line: Line, known: Known, key: str) -> Channel | None:
     if found and monotonic() - found[0] < KNOWN_SECONDS:
         return found[1]
     known.channels.pop(key, None)
-    if not key.isascii() or len(key) > 200:
+    if not KEY.fullmatch(key):
         return None
     channel = await line.channels.by_key(key)
     if channel is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 
@@ -82,7 +83,7 @@ async def visitor(call: Call) -> web.StreamResponse:
     try:
         token = call.connector.new_token(token_hex(16), call.webhook.received_at)
     except ValueError:
-        log.error("channel %s has no visitor_secret: connect it again", call.channel_id)
+        log.warning("channel %s has no visitor_secret: connect it again", call.channel_id)
         raise Problem(503, "busy", "The chat is not connected.", retry_after=RETRY_SECONDS) from None
     return answer({"token": token}, call.cors)
 
@@ -133,10 +134,8 @@ async def events(call: Call) -> web.StreamResponse:
         headers = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=call.cors | headers)
         await response.prepare(call.request)
-        try:
+        with suppress(ConnectionError):  # the visitor left; there is nobody to tell
             await _stream(call.line, thread, cursor, response, visitors, bell)
-        except ConnectionError:
-            pass  # the visitor left; there is nobody to tell
     return response
 
 
@@ -160,7 +159,8 @@ async def _stream(
             is_first = False
         while not bell.is_set():
             try:
-                await asyncio.wait_for(bell.wait(), HEARTBEAT_SECONDS)
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await bell.wait()
             except TimeoutError:
                 await response.write(b": still here\n\n")
 

@@ -40,7 +40,6 @@ class WidgetState:
 STATE = web.AppKey("widget", WidgetState)
 
 
-
 class Problem(Exception):
     """An answer that is not a success, as the widget understands it."""
 

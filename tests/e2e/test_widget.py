@@ -25,7 +25,7 @@ from socialcrm.web.server import build_app
 from tests.requirements import require
 
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 AXE = Path(__file__).parents[2] / "socialcrm/web/frontend/node_modules/axe-core/axe.min.js"
 EVIL = '<img src=x onerror="document.title=1"><script>document.title=2</script> \u202egnp\u200b.exe'
 
@@ -127,8 +127,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(reduced_motion="reduce")
+def look() -> dict[str, Any]:
+    """What a test says of its browser: size, colours."""
+    return {}
+
+
+@pytest.fixture
+async def context(browser: Browser, look: dict[str, Any]) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(reduced_motion="reduce", **look)
     context.set_default_timeout(10_000)
     yield context
     await context.close()
@@ -195,7 +201,9 @@ async def test_a_page_that_is_only_looked_at_gets_no_cookie(page: Page, context:
     assert (cookie.get("name"), cookie.get("sameSite"), cookie.get("path")) == ("socialcrm_visitor", "Lax", "/")
 
 
-async def test_nothing_is_lost_or_repeated_while_the_browser_is_offline(page: Page, context: BrowserContext, site: Site) -> None:
+async def test_nothing_is_lost_or_repeated_while_the_browser_is_offline(
+    page: Page, context: BrowserContext, site: Site
+) -> None:
     await opened(page)
     await write(page, "avant")
     await settled(page)
@@ -251,7 +259,9 @@ async def test_an_answer_of_the_server_that_is_lost_makes_no_second_message(page
     assert await site.incoming() == ["une seule fois"]
 
 
-async def test_a_message_that_waits_outlives_a_reload_and_a_second_tab(page: Page, context: BrowserContext, site: Site) -> None:
+async def test_a_message_that_waits_outlives_a_reload_and_a_second_tab(
+    page: Page, context: BrowserContext, site: Site
+) -> None:
     await opened(page)
     await page.route("**/widget/*/messages", lambda route: route.abort())
     await page.route("**/widget/*/visitor", lambda route: route.abort())
@@ -275,7 +285,9 @@ async def test_a_message_that_waits_outlives_a_reload_and_a_second_tab(page: Pag
     await expect(bubble(page, "depuis le second onglet")).to_have_count(1)
 
 
-async def test_a_token_that_no_longer_counts_is_replaced_and_the_text_kept(page: Page, context: BrowserContext, site: Site) -> None:
+async def test_a_token_that_no_longer_counts_is_replaced_and_the_text_kept(
+    page: Page, context: BrowserContext, site: Site
+) -> None:
     await opened(page)
     await write(page, "avant")
     await settled(page)
@@ -302,7 +314,8 @@ async def test_a_survey_is_answered_with_one_press(page: Page, site: Site) -> No
     await write(page, "Merci")
     await settled(page)
     async with site.line.database.write() as session:
-        await resolve(session, site.line, await session.get_one(Conversation, (await site.conversation()).id), await site.agent())
+        conversation = await session.get_one(Conversation, (await site.conversation()).id)
+        await resolve(session, site.line, conversation, await site.agent())
     site.line.work.set()
     choices = panel(page).locator(".choices button")
     await expect(choices).to_have_count(5)
@@ -374,16 +387,12 @@ async def test_everything_works_by_keyboard_alone(page: Page, site: Site) -> Non
 
 
 @pytest.mark.parametrize(("path", "lang", "direction"), [("", "fr", "ltr"), ("ar", "ar", "rtl"), ("en", "en", "ltr")])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("look", [{"color_scheme": each, "bypass_csp": True} for each in ("light", "dark")])
 async def test_no_serious_fault_of_accessibility_is_found(
-    browser: Browser, site: Site, path: str, lang: str, direction: str, scheme: Any
+    page: Page, site: Site, path: str, lang: str, direction: str
 ) -> None:
     if not AXE.exists():
         require("axe-core (npm ci in socialcrm/web/frontend)")
-    context = await browser.new_context(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True)
-    page = await context.new_page()
-    violations: list[str] = []
-    page.on("console", lambda message: violations.append(message.text) if message.type == "error" else None)
     await page.goto(f"{site.url}/demo/{path}")
     assert await page.evaluate("[document.documentElement.lang, document.documentElement.dir]") == [lang, direction]
     await opened(page)
@@ -394,15 +403,12 @@ async def test_no_serious_fault_of_accessibility_is_found(
     await expect(panel(page).locator(".bubble a")).to_be_visible()
     await page.add_script_tag(path=AXE)
     found = await page.evaluate("axe.run()")
-    faults = [f"{each['id']}: {[n['html'][:150] for n in each['nodes']]}" for each in found["violations"] if each["impact"] in ("serious", "critical")]
-    assert faults == []
-    await context.close()
-    assert violations == []
+    serious = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], [node["html"][:150] for node in each["nodes"]]) for each in serious] == []
 
 
-async def test_on_a_phone_the_panel_fills_the_screen_and_nothing_is_cut_off(browser: Browser, site: Site) -> None:
-    context = await browser.new_context(viewport={"width": 375, "height": 667}, reduced_motion="reduce")
-    page = await context.new_page()
+@pytest.mark.parametrize("look", [{"viewport": {"width": 375, "height": 667}}])
+async def test_on_a_phone_the_panel_fills_the_screen_and_nothing_is_cut_off(page: Page, site: Site) -> None:
     await page.goto(f"{site.url}/demo/ar")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 375
     await opened(page)
@@ -410,7 +416,6 @@ async def test_on_a_phone_the_panel_fills_the_screen_and_nothing_is_cut_off(brow
     await write(page, "https://" + "a" * 300 + ".example")
     await settled(page)
     assert await panel(page).locator(".log").evaluate("log => log.scrollWidth <= log.clientWidth")
-    await context.close()
 
 
 async def test_the_sites_strict_policy_is_not_broken_by_the_chat(page: Page, site: Site) -> None:

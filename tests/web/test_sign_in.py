@@ -149,6 +149,6 @@ def test_a_link_within_the_site_is_followed() -> None:
 async def test_next_is_kept_through_the_form_and_cannot_leave_the_site(here: Site) -> None:
     agent = await here.agent()
     browser = here.browser()
-    assert (await browser.get("/inbox/7?tab=all")).headers["Location"] == "/sign-in?next=/inbox/7%3Ftab%3Dall"
+    assert (await browser.get("/inbox/7?tab=all")).headers["Location"] == "/sign-in?next=/inbox/7?tab%3Dall"
     assert 'name="next" value="/inbox/7?tab=all"' in await browser.text("/sign-in?next=/inbox/7%3Ftab%3Dall")
     assert (await browser.sign_in(agent.email, PASSWORD, "//evil.example")).headers["Location"] == "/inbox"

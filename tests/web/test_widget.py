@@ -1,6 +1,7 @@
 """The chat's routes: who may call them, what they keep, and what a visitor gets to see."""
 
 import asyncio
+import gzip
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,13 +17,15 @@ from socialcrm.domain.ledger import Fate, RawEventRow
 from socialcrm.domain.message import AuthorKind
 from socialcrm.domain.rows import Agent, Channel, Conversation, Message
 from socialcrm.engine import ledger
-from socialcrm.engine.answer import note, reply, send
+from socialcrm.engine.answer import Draft, note, reply, send
 from socialcrm.engine.line import Line
 from socialcrm.engine.resolve import resolve
 from socialcrm.engine.schedule import drain
 from socialcrm.web.buckets import Buckets
+from socialcrm.web.page import STATIC
 from socialcrm.web.server import build_app
 from socialcrm.web.widget_calls import STATE, WidgetState
+from tests.requirements import require
 
 SITE = "https://www.wasla.example"
 SECRET = "the-channels-secret"
@@ -41,7 +44,9 @@ class Chat:
         token = options.pop("token", self.token)
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return await self.client.request(method, f"/widget/{KEY}/{path}", headers=headers | options.pop("headers", {}), **options)
+        return await self.client.request(
+            method, f"/widget/{KEY}/{path}", headers=headers | options.pop("headers", {}), **options
+        )
 
     async def arrive(self) -> str:
         answer = await self.ask("POST", "visitor")
@@ -324,9 +329,7 @@ async def test_the_newest_messages_come_first_and_older_ones_when_asked_for(chat
     async with chat.line.database.write() as session:
         conversation = await session.get_one(Conversation, (await chat.conversation()).id)
         for number in range(1, 121):
-            await send(
-                    session, conversation, str(number), key=f"k{number}", now=chat.line.now(), author=AuthorKind.BOT
-                )
+            await send(session, Draft(conversation, str(number), f"k{number}", AuthorKind.BOT), chat.line.now())
     await drain(chat.line)
     page = await (await chat.ask("GET", "messages")).json()
     seen, pages = page["messages"], 1
@@ -450,3 +453,10 @@ async def test_the_server_ends_open_streams_when_it_stops(chat: Chat) -> None:
     ended: Awaitable[bytes] = asyncio.ensure_future(stream.response.content.read())
     await asyncio.wait_for(chat.client.server.close(), 10)
     assert (await asyncio.wait_for(ended, 5)).strip() == b""
+
+
+def test_the_widget_is_smaller_than_15_kb_on_the_wire() -> None:
+    file = STATIC / "widget.js"
+    if not file.exists():
+        require("the built assets (python hatch_build.py)")
+    assert len(gzip.compress(file.read_bytes())) < 15_000

@@ -31,8 +31,8 @@ export function showChat(server: Server, channel: string, config: Config, langua
     badge,
   );
   const close = element("button", { type: "button", "aria-label": words.close }, drawing("close"));
-  const title = element("h2", { id: "title", dir: "auto" }, config.title);
-  const field = element("textarea", { rows: "1", dir: "auto", placeholder: words.write, "aria-label": words.write });
+  const title = element("h2", { id: "title" }, element("bdi", {}, config.title));
+  const field = element("textarea", { rows: "1", placeholder: words.write, "aria-label": words.write });
   const send = element("button", { type: "submit", "aria-label": words.send }, drawing("send", "flip"));
   const form = element("form", { class: "form" }, field, send);
   const state = element("div", { class: "state", role: "status" });
@@ -113,6 +113,7 @@ export function showChat(server: Server, channel: string, config: Config, langua
   function drawState(isConnected = chat.shown().isConnected): void {
     const line = excess() || (isConnected ? "" : words.offline);
     if (state.textContent !== line) state.textContent = line;
+    field.dir = field.value ? "auto" : dir; // an empty field would write its hint from the left
     field.setAttribute("aria-invalid", String(excess() !== ""));
   }
 
