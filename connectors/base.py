@@ -236,6 +236,8 @@ class Connector(ABC):
     """How long to wait between two polls when nothing came."""
     has_account: ClassVar[bool] = True
     """False for channels that only the command line or the demo opens: not offered on the Channels page."""
+    takes_hooks: ClassVar[bool] = True
+    """False where calls come by a route of their own instead of /hooks/<key>."""
     made_secrets: ClassVar[tuple[str, ...]] = ()
     """Credentials that nobody types: made at random when the channel is connected."""
 

@@ -109,13 +109,14 @@ class WebchatConnector(Connector):
     name: ClassVar[str] = "webchat"
     label: ClassVar[str] = "Web chat"
     limits: ClassVar[Limits] = Limits(text_length=4000, buttons=11, body_bytes=65_536)
+    takes_hooks: ClassVar[bool] = False
     made_secrets: ClassVar[tuple[str, ...]] = ("visitor_secret",)
     fields: ClassVar[tuple[Field, ...]] = (
         Field("title", "Title", "Stands at the top of the chat: the name of your company, for instance."),
         Field(
             "origins",
             "Pages that may show the chat",
-            "One address a line, like https://www.example.com. Empty: only pages of this server.",
+            "Addresses like https://www.example.com, separated by commas or lines. Empty: only pages of this server.",
             is_required=False,
         ),
         Field("greeting_fr", "Greeting in French", "Shown before the visitor writes.", is_required=False),
@@ -142,6 +143,11 @@ class WebchatConnector(Connector):
         if accent and not _COLOUR.fullmatch(accent):
             raise Refused(f"{accent!r} is not a colour like #0b6e62.")
         return Account(external_id=self.name, name=self.title)
+
+    def instructions(self, public_url: str, key: str) -> tuple[tuple[str, str], ...]:
+        """The tag that brings the chat to a page."""
+        tag = f'<script src="{public_url}/static/widget.js" data-channel="{key}" async></script>'
+        return (("Put this into your pages, before </body>", tag),)
 
     @property
     def title(self) -> str:

@@ -9,6 +9,7 @@ from nlp.pipeline import Pipeline
 from socialcrm.database import Database
 from socialcrm.domain.engagement import Engagement
 from socialcrm.engine.channels import Channels
+from socialcrm.engine.ledger import Intake
 from socialcrm.engine.line import Line, utc_now
 from socialcrm.engine.live import Live
 from socialcrm.secrets import Vault
@@ -36,6 +37,7 @@ async def open_line(
         engagement=engagement,
         channels=channels,
         live=Live(database, settings.line.idle_seconds),
+        intake=Intake(database),
         now=now,
     )
     try:

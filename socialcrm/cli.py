@@ -26,7 +26,13 @@ from socialcrm.domain.engagement import EngagementError
 from socialcrm.domain.people import Role
 from socialcrm.migrate import migrate as run_migrations
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="A self-hosted social CRM.", rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="A self-hosted social CRM.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 console = Console(stderr=True)
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file; socialcrm.toml when not given.")]
 DatabaseOption = Annotated[

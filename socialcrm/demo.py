@@ -110,7 +110,6 @@ class Trickle:
             channel = (await session.execute(select(Channel).where(col(Channel.key) == item["channel"]))).scalar_one()
             event = _event(channel, item, item["text"], f"trickle-{played}", self._line.now())
             await ledger.append(session, channel.id or 0, [event], self._line.now(), run="trickle")
-            channel.received_at = channel.succeeded_at = self._line.now()
         self._line.work.set()
 
 
@@ -199,8 +198,6 @@ async def _play(line: Line, act: Act, channel: Channel) -> None:
         event = _event(channel, act.conversation, act.what["text"], act.number, act.at)
         async with line.database.write() as session:
             await ledger.append(session, channel.id or 0, [event], act.at, run="demo")
-            row = await session.get_one(Channel, channel.id)
-            row.received_at = row.succeeded_at = act.at
         return
     async with line.database.write() as session:
         conversation = await _conversation(session, channel, act)

@@ -8,7 +8,15 @@ from sqlalchemy import Index
 from sqlalchemy import text as sql
 from sqlmodel import SQLModel
 
-from socialcrm.domain.columns import empty_dict, empty_list, json_column, key_column, ref_column, text_column, time_column
+from socialcrm.domain.columns import (
+    empty_dict,
+    empty_list,
+    json_column,
+    key_column,
+    ref_column,
+    text_column,
+    time_column,
+)
 
 
 class ConversationStatus(StrEnum):

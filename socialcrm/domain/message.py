@@ -8,7 +8,16 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlmodel import Field, SQLModel
 
-from socialcrm.domain.columns import BIG, empty_dict, empty_list, json_column, key_column, ref_column, text_column, time_column
+from socialcrm.domain.columns import (
+    BIG,
+    empty_dict,
+    empty_list,
+    json_column,
+    key_column,
+    ref_column,
+    text_column,
+    time_column,
+)
 
 
 class Direction(StrEnum):

@@ -79,8 +79,6 @@ async def _keep(line: Line, channel_id: int, page: Page, wait: float) -> None:
             "error": "",
             "poll_after_at": now + timedelta(seconds=wait),
         }
-        if page.events:
-            values["received_at"] = now
         await session.execute(update(Channel).where(col(Channel.id) == channel_id).values(**values))
     if page.events:
         line.work.set()

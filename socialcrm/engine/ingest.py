@@ -84,6 +84,7 @@ async def _store(session: AsyncSession, line: Line, channel: Channel, events: Se
         elif item.message.change is not Change.NEW:
             await _change(session, line, channel, item, fates)
     channel.ingested_at = now
+    channel.received_at = channel.succeeded_at = max(event.received_at for event in events)
     await fates.write(session, now)
 
 

@@ -1,5 +1,6 @@
 """The ledger: raw events are kept before anybody says "got it", and every one of them is accounted for."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,62 @@ async def append(
     ]
     await insert_rows(session, RawEventRow, rows)
     return len(rows)
+
+
+class Intake:
+    """Keeps the events of many calls at once: calls that come while a transaction is under way share the next one, and
+    each goes on when its own events are safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[Call] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def keep(self, channel_id: int, events: Sequence[RawEvent], now: datetime) -> None:
+        """Return when the events are committed; raises what the database raised when they are not."""
+        call = Call(channel_id, events, now, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+        await call.done
+
+    async def _write(self) -> None:
+        while self._waiting:
+            calls, self._waiting = self._waiting, []
+            if await self._commit(calls) is not None:  # one of them is at fault: let it fail alone
+                for call in calls:
+                    call.settle(await self._commit([call]))
+            else:
+                for call in calls:
+                    call.settle(None)
+
+    async def _commit(self, calls: Sequence["Call"]) -> Exception | None:
+        try:
+            async with self._database.write() as session:
+                for call in calls:
+                    await append(session, call.channel_id, call.events, call.now)
+        except Exception as error:
+            return error
+        return None
+
+
+@dataclass(frozen=True)
+class Call:
+    """Events of one call, and who waits for them."""
+
+    channel_id: int
+    events: Sequence[RawEvent]
+    now: datetime
+    done: asyncio.Future[None]
+
+    def settle(self, error: Exception | None) -> None:
+        """Tell who waits; somebody who hung up is not told, but their events are kept."""
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from nlp.pipeline import Pipeline
 from socialcrm.database import Database
 from socialcrm.domain.engagement import Engagement
 from socialcrm.engine.channels import Channels
+from socialcrm.engine.ledger import Intake
 from socialcrm.engine.live import Live
 from socialcrm.secrets import Vault
 
@@ -33,6 +34,7 @@ class Line:
     engagement: Engagement
     channels: Channels
     live: Live
+    intake: Intake
     now: Callable[[], datetime] = utc_now
     work: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when rows were written that a step may take: the line starts at once instead of at its next look."""

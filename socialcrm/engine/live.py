@@ -64,7 +64,8 @@ class Live:
                 yield batch
                 continue
             try:
-                await asyncio.wait_for(bell.wait(), self._look_seconds)
+                async with asyncio.timeout(self._look_seconds):  # wait_for can swallow a cancel before Python 3.12
+                    await bell.wait()
             except TimeoutError:
                 idle += self._look_seconds
 

@@ -142,9 +142,6 @@ async def _keep(line: Line, number: int, channel: Channel, events: Sequence[RawE
         await ledger.append(session, number, events, now, run=cursor["run"])
         row = await session.get_one(Channel, number)
         row.cursor = cursor
-        row.succeeded_at = now
-        if events:
-            row.received_at = now
     channel.cursor = cursor
     line.work.set()
 

@@ -131,6 +131,7 @@ class Timetable:
 
 async def _wait(signal: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(signal.wait(), seconds)
+        async with asyncio.timeout(seconds):  # wait_for can swallow a cancel before Python 3.12
+            await signal.wait()
     except TimeoutError:
         return

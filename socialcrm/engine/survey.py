@@ -56,7 +56,7 @@ async def pressed(session: AsyncSession, line: Line, value: str) -> bool:
     """A button under a survey was pressed; False when it is not one of ours."""
     kind, _, rest = value.partition(":")
     token, _, number = rest.rpartition(":")
-    if kind != VALUE or not number.isdigit():
+    if kind != VALUE or not (number.isascii() and number.isdecimal()):
         return False
     return await score(session, line, token, int(number)) is not None
 

@@ -52,7 +52,9 @@ class Page:
 
 async def accounts(session: AsyncSession, day_starts_at: datetime) -> list[Account]:
     """All channels by name, with what they received and what waits for them. A handful of queries for all of them."""
-    channels = (await session.execute(select(Channel).order_by(func.lower(col(Channel.name)), col(Channel.id)))).scalars()
+    channels = (
+        await session.execute(select(Channel).order_by(func.lower(col(Channel.name)), col(Channel.id)))
+    ).scalars()
     fates = await _counted(session, RawEventRow, col(RawEventRow.channel_id), col(RawEventRow.fate))
     received = await _received(session)
     outbox = await _counted(session, OutboxItem, col(OutboxItem.channel_id), col(OutboxItem.status))
@@ -71,9 +73,7 @@ async def accounts(session: AsyncSession, day_starts_at: datetime) -> list[Accou
     ]
 
 
-async def events(
-    session: AsyncSession, fate: str, before: int | None = None, channel_id: int | None = None
-) -> Page:
+async def events(session: AsyncSession, fate: str, before: int | None = None, channel_id: int | None = None) -> Page:
     """Raw events of one fate, newest first, with their channels."""
     query: Select[*tuple[Any, ...]] = select(RawEventRow, col(Channel.name).label("channel"))
     query = query.join(Channel, col(Channel.id) == col(RawEventRow.channel_id)).where(col(RawEventRow.fate) == fate)
@@ -82,9 +82,7 @@ async def events(
     return await _page(session, query, col(RawEventRow.id), before)
 
 
-async def outbox(
-    session: AsyncSession, status: str, before: int | None = None, channel_id: int | None = None
-) -> Page:
+async def outbox(session: AsyncSession, status: str, before: int | None = None, channel_id: int | None = None) -> Page:
     """Outbox items of one status, newest first, with their channels, contacts and conversations."""
     query: Select[*tuple[Any, ...]] = (
         select(OutboxItem, col(Channel.name).label("channel"), col(Contact.name).label("contact"))
@@ -104,9 +102,7 @@ async def outbox_counts(session: AsyncSession) -> dict[str, int]:
     return {row[0]: row[1] for row in await session.execute(select(status, func.count()).group_by(status))}
 
 
-async def _page(
-    session: AsyncSession, query: Select[*tuple[Any, ...]], number: Any, before: int | None
-) -> Page:
+async def _page(session: AsyncSession, query: Select[*tuple[Any, ...]], number: Any, before: int | None) -> Page:
     if before is not None:
         query = query.where(number < before)
     found = (await session.execute(query.order_by(number.desc()).limit(PAGE + 1))).all()

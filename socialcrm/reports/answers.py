@@ -23,7 +23,11 @@ async def answers(session: AsyncSession, filters: Filters) -> Table:
     for date in filters.period.days():
         count, median = medians.get(date, (0, None))
         rows.append({"day": date, "count": count, "median": median})
-    columns = [Column("day", "Day", "day"), Column("count", "First answers"), Column("median", "Median wait", "seconds")]
+    columns = [
+        Column("day", "Day", "day"),
+        Column("count", "First answers"),
+        Column("median", "Median wait", "seconds"),
+    ]
     return Table("answers", columns, rows)
 
 
@@ -76,8 +80,11 @@ def _medians(waits: Subquery) -> Select[*tuple[Any, ...]]:
     place = func.row_number().over(partition_by=waits.c.day, order_by=waits.c.waited).label("place")
     count = func.count().over(partition_by=waits.c.day).label("count")
     placed = select(waits.c.day, waits.c.waited, place, count).subquery()
-    middle = or_(placed.c.place * 2 == placed.c.count, placed.c.place * 2 == placed.c.count + 1,
-                 placed.c.place * 2 == placed.c.count + 2)  # fmt: skip
+    middle = or_(
+        placed.c.place * 2 == placed.c.count,
+        placed.c.place * 2 == placed.c.count + 1,
+        placed.c.place * 2 == placed.c.count + 2,
+    )
     return (
         select(placed.c.day, func.max(placed.c.count), func.avg(placed.c.waited)).where(middle).group_by(placed.c.day)
     )

@@ -52,7 +52,7 @@ class Filters:
 
 
 def read_filters(query: Mapping[str, str], now: datetime, zone: ZoneInfo) -> Filters:
-    """The filters in an address; raises FilterError. Without any: the last 7 days. A first or last day wins over a number
+    """The filters in an address, by default the last 7 days; raises FilterError. A first or last day wins over a number
     of days, unless both say the same."""
     first, last = query.get("from", ""), query.get("to", "")
     days = query.get("days", "" if first or last else str(PRESETS[0]))

@@ -18,7 +18,7 @@ def link(table: Table, row: Mapping[str, Any], key: str, filters: Filters) -> st
     day = row.get("day")
     at = filters.on(day) if isinstance(day, date) else filters
     match table.name, key:
-        case ("volume" | "sentiment" | "complaints"), "total":
+        case (("volume" | "sentiment" | "complaints"), "total"):
             return messages(at)
         case "volume", _ if key.startswith("channel_"):
             return messages(at, channel=key.removeprefix("channel_"))

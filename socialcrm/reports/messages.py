@@ -24,7 +24,11 @@ async def volume(session: AsyncSession, filters: Filters) -> Table:
     counts = Counter({(day_of(row[0]), row[1]): row[2] for row in await session.execute(received(query, filters))})
     channels = await _channel_names(session, {channel_id for _, channel_id in counts})
     rows = [
-        {"day": day, **{f"channel_{c}": counts[day, c] for c in channels}, "total": sum(counts[day, c] for c in channels)}
+        {
+            "day": day,
+            **{f"channel_{c}": counts[day, c] for c in channels},
+            "total": sum(counts[day, c] for c in channels),
+        }
         for day in filters.period.days()
     ]
     named = [Column(f"channel_{number}", name, is_name=True) for number, name in channels.items()]
@@ -32,7 +36,7 @@ async def volume(session: AsyncSession, filters: Filters) -> Table:
 
 
 async def sentiment(session: AsyncSession, filters: Filters) -> Table:
-    """Messages received per day and sentiment, with shares of all of that day; what we are not sure of stays visible."""
+    """Messages received per day and sentiment, with shares of all of that day; the unsure ones stay visible."""
     counts = await _per_day(session, filters, sentiment_label())
     rows = []
     for day in filters.period.days():
@@ -40,9 +44,22 @@ async def sentiment(session: AsyncSession, filters: Filters) -> Table:
         total = found.total()
         shares = {f"{label}_share": share(found[label], total) for label in SENTIMENTS}
         rows.append({"day": day, **{label: found[label] for label in SENTIMENTS}, **shares, "total": total})
-    titles = {"positive": "Positive", "neutral": "Neutral", "negative": "Negative", UNSURE: "Unsure", PENDING: "Not read yet"}
-    columns = [Column("day", "Day", "day"), *(Column(label, titles[label]) for label in SENTIMENTS), Column("total", "All")]
-    columns += [Column("positive_share", "Positive share", "share"), Column("negative_share", "Negative share", "share")]
+    titles = {
+        "positive": "Positive",
+        "neutral": "Neutral",
+        "negative": "Negative",
+        UNSURE: "Unsure",
+        PENDING: "Not read yet",
+    }
+    columns = [
+        Column("day", "Day", "day"),
+        *(Column(label, titles[label]) for label in SENTIMENTS),
+        Column("total", "All"),
+    ]
+    columns += [
+        Column("positive_share", "Positive share", "share"),
+        Column("negative_share", "Negative share", "share"),
+    ]
     return Table("sentiment", columns, rows)
 
 
@@ -52,10 +69,22 @@ async def complaints(session: AsyncSession, filters: Filters) -> Table:
     rows = []
     for day in filters.period.days():
         found, total = counts[day], counts[day].total()
-        rows.append({"day": day, "complaints": found["yes"], "share": share(found["yes"], total), UNSURE: found[UNSURE],
-                     "total": total})  # fmt: skip
-    columns = [Column("day", "Day", "day"), Column("complaints", "Complaints"), Column("share", "Share of messages", "share"),
-               Column(UNSURE, "Unsure"), Column("total", "All messages")]  # fmt: skip
+        rows.append(
+            {
+                "day": day,
+                "complaints": found["yes"],
+                "share": share(found["yes"], total),
+                UNSURE: found[UNSURE],
+                "total": total,
+            }
+        )
+    columns = [
+        Column("day", "Day", "day"),
+        Column("complaints", "Complaints"),
+        Column("share", "Share of messages", "share"),
+        Column(UNSURE, "Unsure"),
+        Column("total", "All messages"),
+    ]
     return Table("complaints", columns, rows)
 
 

@@ -67,10 +67,15 @@ async def messages(
     if complaint and complaint not in COMPLAINTS:
         raise FilterError(f"complaint should be one of {', '.join(COMPLAINTS)}.")
     labels = (
-        sentiment_label().label("sentiment"), complaint_label().label("complaint"), language_label().label("language"),
-    )  # fmt: skip
-    query = received(select(Message, col(Channel.name).label("channel"), col(Contact.name).label("contact"), *labels), filters,
-                     with_analysis=True)  # fmt: skip
+        sentiment_label().label("sentiment"),
+        complaint_label().label("complaint"),
+        language_label().label("language"),
+    )
+    query = received(
+        select(Message, col(Channel.name).label("channel"), col(Contact.name).label("contact"), *labels),
+        filters,
+        with_analysis=True,
+    )
     counting = received(select(func.count()), filters, with_analysis=True)
     for label, wanted in ((sentiment_label(), sentiment), (complaint_label(), complaint)):
         if wanted:
@@ -81,12 +86,21 @@ async def messages(
 
 
 async def surveys(
-    session: AsyncSession, filters: Filters, place: Place | None = None, agent_id: int | None = None, score: int | None = None,
-    *, is_answered: bool = False,
-) -> Rows:  # fmt: skip
+    session: AsyncSession,
+    filters: Filters,
+    place: Place | None = None,
+    agent_id: int | None = None,
+    score: int | None = None,
+    *,
+    is_answered: bool = False,
+) -> Rows:
     """Surveys by the time of sending, of one agent (0: nobody's) or with one score if asked; rows have survey, channel,
     contact, agent."""
-    columns: tuple[Any, ...] = (col(Channel.name).label("channel"), col(Contact.name).label("contact"), col(Agent.name).label("agent"))
+    columns: tuple[Any, ...] = (
+        col(Channel.name).label("channel"),
+        col(Contact.name).label("contact"),
+        col(Agent.name).label("agent"),
+    )
     query, counting = sent(select(Survey, *columns), filters), sent(select(func.count()), filters)
     conditions = []
     if agent_id is not None:
@@ -104,9 +118,11 @@ async def surveys(
 async def answers(session: AsyncSession, filters: Filters, place: Place | None = None) -> Rows:
     """First answers of agents; rows have message, channel, contact, agent, waited."""
     columns: tuple[Any, ...] = (
-        col(Channel.name).label("channel"), col(Contact.name).label("contact"), col(Agent.name).label("agent"),
+        col(Channel.name).label("channel"),
+        col(Contact.name).label("contact"),
+        col(Agent.name).label("agent"),
         waited().label("waited"),
-    )  # fmt: skip
+    )
     query = first_answers(select(Message, *columns), filters)
     query = query.join(Channel, col(Channel.id) == col(Message.channel_id))
     query = query.join(Contact, col(Contact.id) == col(Message.contact_id))
@@ -115,7 +131,11 @@ async def answers(session: AsyncSession, filters: Filters, place: Place | None =
 
 
 async def _page(
-    session: AsyncSession, query: Select[*tuple[Any, ...]], counting: Select[Any], table: type[Message | Survey], place: Place | None
+    session: AsyncSession,
+    query: Select[*tuple[Any, ...]],
+    counting: Select[Any],
+    table: type[Message | Survey],
+    place: Place | None,
 ) -> Rows:
     """One page of a query whose first column is a row with `sent_at` and `id`."""
     at, number = col(table.sent_at), col(table.id)

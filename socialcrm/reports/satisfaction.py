@@ -60,8 +60,14 @@ class Scores:
     def row(self) -> dict[str, Any]:
         """The figures under their columns."""
         low, high = self.interval or (None, None)
-        return {"mean": self.mean, "low": low, "high": high, "answered": self.answered, "sent": self.sent,
-                "rate": self.response_rate}  # fmt: skip
+        return {
+            "mean": self.mean,
+            "low": low,
+            "high": high,
+            "answered": self.answered,
+            "sent": self.sent,
+            "rate": self.response_rate,
+        }
 
 
 COLUMNS = (
@@ -117,7 +123,9 @@ async def csat_teams(session: AsyncSession, filters: Filters) -> Table:
 
 async def csat_channels(session: AsyncSession, filters: Filters) -> Table:
     """CSAT per channel."""
-    return await _named(session, filters, "csat_channels", Column("name", "Channel", "text"), Survey.channel_id, Channel)
+    return await _named(
+        session, filters, "csat_channels", Column("name", "Channel", "text"), Survey.channel_id, Channel
+    )
 
 
 def sent(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[Any]:

@@ -10,7 +10,7 @@ Kind: TypeAlias = Literal["day", "text", "count", "share", "score", "label", "se
 
 @dataclass(frozen=True)
 class Column:
-    """One column; `title` is English and translated where it is shown, unless it `is_name` (of a channel or an agent)."""
+    """One column; `title` is English and translated where it is shown, unless it `is_name` (of a channel)."""
 
     key: str
     title: str

@@ -112,9 +112,17 @@ async def _one(
             copies = ()
     values = connecting.shown(known.fields, {k: str(v) for k, v in row.settings.items()}) if known else {}
     return await _page(
-        request, "channels/channel.html", status, account=account, channel=account.channel, known=known, copies=copies,
-        kept=kept, form=form or Form(values), has_form=bool(known and known.has_account),
-    )  # fmt: skip
+        request,
+        "channels/channel.html",
+        status,
+        account=account,
+        channel=account.channel,
+        known=known,
+        copies=copies,
+        kept=kept,
+        form=form or Form(values),
+        has_form=bool(known and known.has_account),
+    )
 
 
 async def _form(
@@ -128,9 +136,16 @@ async def _form(
 async def _page(request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
     catalogue = translations(language(request))
     return await page(
-        request, template, status, nav="channels", said=catalogue.gettext, state=state, kind_label=_label,
-        is_admin=request[AGENT].role == Role.ADMIN, **context,
-    )  # fmt: skip
+        request,
+        template,
+        status,
+        nav="channels",
+        said=catalogue.gettext,
+        state=state,
+        kind_label=_label,
+        is_admin=request[AGENT].role == Role.ADMIN,
+        **context,
+    )
 
 
 def state(channel: Channel) -> str:

@@ -59,11 +59,24 @@ async def ledger(request: web.Request) -> web.Response:
         )
         name = await session.scalar(select(col(Channel.name)).where(col(Channel.id) == channel_id))
     return await page(
-        request, "ledger/ledger.html", nav="ledger", counts=counts, accounts=rows, waiting=waiting, found=found, fate=fate,
-        outbox_status=status, channel_id=channel_id, channel_name=name, events=EVENTS, outbox=OUTBOX, readable=readable,
-        is_admin=request[AGENT].role == Role.ADMIN, said=translations(language(request)).gettext,
+        request,
+        "ledger/ledger.html",
+        nav="ledger",
+        counts=counts,
+        accounts=rows,
+        waiting=waiting,
+        found=found,
+        fate=fate,
+        outbox_status=status,
+        channel_id=channel_id,
+        channel_name=name,
+        events=EVENTS,
+        outbox=OUTBOX,
+        readable=readable,
+        is_admin=request[AGENT].role == Role.ADMIN,
+        said=translations(language(request)).gettext,
         replayed=_number(request, "replayed"),
-    )  # fmt: skip
+    )
 
 
 @routes.post("/ledger/replay", name="ledger_replay")

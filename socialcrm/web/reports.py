@@ -1,13 +1,12 @@
 """Reports: figures, charts, tables and files from one query each, and the rows behind every figure."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from babel.dates import format_date
-from babel.units import format_unit
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -15,15 +14,14 @@ from sqlmodel import col
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.people import Role, Team
 from socialcrm.reports import links, rows
-from socialcrm.reports.answers import overall_wait
 from socialcrm.reports.charts import CHARTS, Look
 from socialcrm.reports.export import csv_text
 from socialcrm.reports.filters import PRESETS, FilterError, Filters, read_filters
 from socialcrm.reports.messages import used_languages
 from socialcrm.reports.registry import TABLES
-from socialcrm.reports.satisfaction import overall
-from socialcrm.reports.tables import Table, share
+from socialcrm.reports.tables import Table
 from socialcrm.web.guard import needs
+from socialcrm.web.headlines import headlines, wait
 from socialcrm.web.i18n import Formats, language, say, translations
 from socialcrm.web.keys import LINE
 from socialcrm.web.page import page
@@ -35,17 +33,6 @@ MAY_READ = (Role.SUPERVISOR, Role.ANALYST, Role.ADMIN)
 LABELS = {"unsure": N_("Unsure"), "pending": N_("Not read yet"), "yes": N_("Yes"), "no": N_("No")}
 
 
-@dataclass(frozen=True)
-class Headline:
-    """A figure at the top: what it is, how it is counted, and the rows behind it."""
-
-    title: str
-    value: str
-    note: str
-    definition: str
-    href: str
-
-
 @routes.get("/reports", name="reports")
 @needs(*MAY_READ)
 async def reports(request: web.Request) -> web.Response:
@@ -53,12 +40,19 @@ async def reports(request: web.Request) -> web.Response:
     filters, error = _filters_or_default(request)
     async with request.app[LINE].database.read() as session:
         tables = {name: await fill(session, filters) for name, fill in TABLES.items()}
-        headlines = await _headlines(request, session, filters, tables)
+        figures = await headlines(request, session, filters, tables)
         context = await _choices(session, filters)
     return await _page(
-        request, "reports/reports.html", filters, status=400 if error else 200, error=error, tables=tables,
-        headlines=headlines, charts=CHARTS, **context,
-    )  # fmt: skip
+        request,
+        "reports/reports.html",
+        filters,
+        status=400 if error else 200,
+        error=error,
+        tables=tables,
+        headlines=figures,
+        charts=CHARTS,
+        **context,
+    )
 
 
 @routes.get("/reports/{chart:[a-z_]+}.json", name="report_chart")
@@ -69,7 +63,9 @@ async def chart(request: web.Request) -> web.Response:
     if name not in CHARTS:
         raise web.HTTPNotFound
     filters, table = await _table(request, name)
-    look = Look(_words(request), [_formats(request).locale.months["stand-alone"]["abbreviated"][n] for n in range(1, 13)])
+    look = Look(
+        _words(request), [_formats(request).locale.months["stand-alone"]["abbreviated"][n] for n in range(1, 13)]
+    )
     headers = {"Cache-Control": "no-store"}
     return web.json_response(CHARTS[name](table, filters, look), headers=headers)
 
@@ -84,7 +80,9 @@ async def file(request: web.Request) -> web.Response:
     filters, table = await _table(request, name)
     called = f"{name}-{filters.period.first}-{filters.period.last}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{called}"', "Cache-Control": "no-store"}
-    return web.Response(text=csv_text(table, _words(request)), content_type="text/csv", charset="utf-8", headers=headers)
+    return web.Response(
+        text=csv_text(table, _words(request)), content_type="text/csv", charset="utf-8", headers=headers
+    )
 
 
 @routes.get("/reports/messages", name="report_messages")
@@ -111,9 +109,13 @@ async def survey_rows(request: web.Request) -> web.Response:
         raise web.HTTPBadRequest(text=say(request, "This address is damaged: go back to the reports."))
     async with request.app[LINE].database.read() as session:
         found = await rows.surveys(
-            session, filters, place, int(agent) if agent else None, int(score) if score else None,
+            session,
+            filters,
+            place,
+            int(agent) if agent else None,
+            int(score) if score else None,
             is_answered=query.get("answered") == "yes",
-        )  # fmt: skip
+        )
         context = await _choices(session, filters)
     shown = {name: query[name] for name in ("agent", "score", "answered") if query.get(name)}
     return await _page(request, "reports/surveys.html", filters, found=found, shown=shown, **context)
@@ -130,78 +132,26 @@ async def answer_rows(request: web.Request) -> web.Response:
     return await _page(request, "reports/answers.html", filters, found=found, shown={}, **context)
 
 
-async def _page(request: web.Request, template: str, filters: Filters, status: int = 200, **context: Any) -> web.Response:
+async def _page(
+    request: web.Request, template: str, filters: Filters, status: int = 200, **context: Any
+) -> web.Response:
     formats = _formats(request)
     return await page(
-        request, template, status, nav="reports", filters=filters, presets=PRESETS, label=_words(request),
+        request,
+        template,
+        status,
+        nav="reports",
+        filters=filters,
+        presets=PRESETS,
+        label=_words(request),
         short_day=lambda day: format_date(day, "EEE d MMM", locale=formats.locale),
         long_day=lambda day: format_date(day, "long", locale=formats.locale),
-        wait=lambda seconds: _wait(seconds, formats), link=links.link,
+        wait=lambda seconds: wait(seconds, formats),
+        link=links.link,
         preset_query=lambda days: replace(filters, preset=days).query(**context.get("shown", {})),
-        older=filters.query(**context["shown"], after=context["found"].next) if "found" in context else "", **context,
-    )  # fmt: skip
-
-
-async def _headlines(
-    request: web.Request, session: AsyncSession, filters: Filters, tables: Mapping[str, Table]
-) -> list[Headline]:
-    formats = _formats(request)
-    received = _sum(tables["volume"], "total")
-    negative, unsure = _sum(tables["sentiment"], "negative"), _sum(tables["sentiment"], "unsure")
-    complaints = _sum(tables["complaints"], "complaints")
-    count, median = await overall_wait(session, filters)
-    scores = await overall(session, filters)
-    none = "–"
-
-    def percent(part: int, whole: int) -> str:
-        found = share(part, whole)
-        return none if found is None else formats.percent(found, 1)
-
-    def told(text: str, **values: float) -> str:
-        return say(request, text, **{name: formats.number(value) for name, value in values.items()})
-
-    interval = scores.interval
-    spread = (
-        say(request, N_("95 %%: %(low)s to %(high)s"), low=formats.number(interval[0], 2), high=formats.number(interval[1], 2))
-        if interval
-        else told(N_("%(count)s answers"), count=scores.answered)
+        older=filters.query(**context["shown"], after=context["found"].next) if "found" in context else "",
+        **context,
     )
-    return [
-        Headline(
-            say(request, N_("Messages received")), formats.number(received), "",
-            say(request, N_("Every message that customers sent in the period, by the clock of the platform it was written on.")),
-            links.messages(filters),
-        ),
-        Headline(
-            say(request, N_("Negative")), percent(negative, received),
-            told(N_("%(count)s messages, %(unsure)s unsure"), count=negative, unsure=unsure),
-            say(request, N_("Messages read as negative, of all messages received. What the model is not sure of is counted as unsure, never as negative.")),
-            links.messages(filters, sentiment="negative"),
-        ),
-        Headline(
-            say(request, N_("Complaints")), formats.number(complaints),
-            say(request, N_("%(share)s of messages"), share=percent(complaints, received)),
-            say(request, N_("Messages read as a complaint with enough certainty; the threshold is in the settings.")),
-            links.messages(filters, complaint="yes"),
-        ),
-        Headline(
-            say(request, N_("Median first answer")), none if median is None else _wait(median, formats),
-            told(N_("%(count)s first answers"), count=count),
-            say(request, N_("Time from a customer's first message to the first answer of a person, for first answers given in the period. Half of the customers waited less. Automatic answers do not count.")),
-            links.answers(filters),
-        ),
-        Headline(
-            say(request, N_("Satisfaction (CSAT)")), none if scores.mean is None else formats.number(scores.mean, 2), spread,
-            say(request, N_("Mean score from 1 to 5 of the surveys sent in the period that were answered. The range holds the true mean with 95 %% confidence (Student's t; NIST Handbook 1.3.5.2).")),
-            links.surveys(filters, answered="yes"),
-        ),
-        Headline(
-            say(request, N_("Response rate")), percent(scores.answered, scores.sent),
-            told(N_("%(answered)s of %(sent)s surveys"), answered=scores.answered, sent=scores.sent),
-            say(request, N_("Surveys answered, of all surveys sent in the period, with the same filters.")),
-            links.surveys(filters),
-        ),
-    ]  # fmt: skip
 
 
 async def _choices(session: AsyncSession, filters: Filters) -> dict[str, Any]:
@@ -264,23 +214,3 @@ def _words(request: web.Request) -> Callable[[str], str]:
 
 def _formats(request: web.Request) -> Formats:
     return Formats(language(request), request.app[LINE].settings.engagement.time_zone)
-
-
-def _sum(table: Table, key: str) -> int:
-    return sum(row[key] for row in table.rows)
-
-
-def _wait(seconds: float, formats: Formats) -> str:
-    """A wait in its two largest units: 2 min 30 s."""
-    left = max(round(seconds), 0)
-    pieces: list[str] = []
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
-        count, left = divmod(left, size)
-        if count or (unit == "second" and not pieces):
-            pieces.append(format_unit(count, unit, "narrow", locale=formats.locale))
-        elif pieces:
-            break
-        if len(pieces) == 2:
-            break
-    return " ".join(pieces)
-

@@ -14,7 +14,6 @@ from sqlmodel import col
 
 from connectors.base import BadPayload, BadWebhook, Connector, ConnectorError, RawEvent, WebhookRequest
 from socialcrm.domain.channel import Channel
-from socialcrm.engine import ledger
 from socialcrm.engine.line import Line
 from socialcrm.secrets import KeyLost
 from socialcrm.web.keys import LINE
@@ -58,6 +57,8 @@ async def receive(request: web.Request) -> web.Response:
         if channel is None or channel.id is None:
             return _answer(404, "There is no channel at this address.")
         connector = line.channels.open(channel)
+        if not connector.takes_hooks:
+            return _answer(404, "This channel is not called at this address.")
         try:
             body = await _body(request, connector.limits.body_bytes)
         except web.RequestPayloadError:
@@ -71,13 +72,13 @@ async def receive(request: web.Request) -> web.Response:
             return _answer(403, error.reason)
         except BadPayload as error:
             return _answer(400, error.reason)
-        async with line.database.write() as session:
-            await ledger.append(session, channel.id, events, line.now())
+        await line.intake.keep(channel.id, events, line.now())
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        log.error("a webhook call could not be kept: %s", type(error).__name__)
+        # Without the traceback: a database's error quotes the row, and logs hold no texts.
+        log.error("a webhook call could not be kept: %s", type(error).__name__)  # noqa: TRY400
         return _answer(503, "The call could not be kept: send it again.", {"Retry-After": "5"})
     except (KeyLost, KeyError) as error:
-        log.error("channel at a webhook cannot be opened: %s", type(error).__name__)
+        log.error("the channel of a webhook call cannot be opened: %s", type(error).__name__)  # noqa: TRY400
         return _answer(503, "The channel has to be connected again.", {"Retry-After": "60"})
     line.work.set()
     if connector.can("acknowledge"):

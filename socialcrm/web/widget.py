@@ -14,7 +14,6 @@ from sqlmodel import col
 from connectors.base import BadWebhook
 from connectors.webchat import LANGUAGES
 from socialcrm.domain.channel import Channel
-from socialcrm.engine import ledger
 from socialcrm.engine.line import Line
 from socialcrm.web.visitors import Thread, Visitors, newest, since
 from socialcrm.web.widget_calls import (
@@ -112,11 +111,7 @@ async def write(call: Call) -> web.StreamResponse:
     take(call.state.writing, f"{channel_id}:{call.visitor()[0].id}")
     for event in events:
         call.connector.read(event)
-    now = call.webhook.received_at
-    async with line.database.write() as session:
-        await ledger.append(session, channel_id, events, now)
-        heard = {"received_at": now, "succeeded_at": now}
-        await session.execute(update(Channel).where(col(Channel.id) == channel_id).values(**heard))
+    await line.intake.keep(channel_id, events, call.webhook.received_at)
     line.work.set()
     return answer({"id": events[0].external_id}, call.cors)
 

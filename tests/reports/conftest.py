@@ -43,62 +43,119 @@ class Company:
         number = len(self.ids)
         contact_id = await self._add(f"contact {number}", Contact(name=f"Customer {number}", created_at=self.at))
         conversation = Conversation(
-            channel_id=await self.channel(channel), contact_id=contact_id, thread_key=str(number), kind="direct_message",
-            status="resolved", team_id=await self.team(team) if team else None, opened_at=opened_at or self.at,
-            last_message_at=opened_at or self.at, language=language,
-        )  # fmt: skip
+            channel_id=await self.channel(channel),
+            contact_id=contact_id,
+            thread_key=str(number),
+            kind="direct_message",
+            status="resolved",
+            team_id=await self.team(team) if team else None,
+            opened_at=opened_at or self.at,
+            last_message_at=opened_at or self.at,
+            language=language,
+        )
         return await self._add(f"conversation {number}", conversation)
 
     async def message(
-        self, sent_at: datetime, *, channel: str = "chat", conversation: int | None = None, direction: str = "in",
-        author: str = "contact", text: str = "bonjour", sentiment: str = "", complaint: bool = False, language: str = "fr",
-        unsure: Sequence[str] = (), team: str | None = None, agent: str | None = None,
-    ) -> int:  # fmt: skip
+        self,
+        sent_at: datetime,
+        *,
+        channel: str = "chat",
+        conversation: int | None = None,
+        direction: str = "in",
+        author: str = "contact",
+        text: str = "bonjour",
+        sentiment: str = "",
+        complaint: bool = False,
+        language: str = "fr",
+        unsure: Sequence[str] = (),
+        team: str | None = None,
+        agent: str | None = None,
+    ) -> int:
         """A message, analysed when a sentiment is given."""
         conversation_id = conversation or await self.conversation(channel, team, sent_at, language)
         held = await self.session.get_one(Conversation, conversation_id)
         message = Message(
-            conversation_id=conversation_id, channel_id=held.channel_id, contact_id=held.contact_id, direction=direction,
-            kind="direct_message", author_kind=author, agent_id=await self.agent(agent) if agent else None, text=text,
-            sent_at=sent_at, received_at=sent_at,
-        )  # fmt: skip
+            conversation_id=conversation_id,
+            channel_id=held.channel_id,
+            contact_id=held.contact_id,
+            direction=direction,
+            kind="direct_message",
+            author_kind=author,
+            agent_id=await self.agent(agent) if agent else None,
+            text=text,
+            sent_at=sent_at,
+            received_at=sent_at,
+        )
         number = await self._add(f"message {len(self.ids)}", message)
         if sentiment:
             self.session.add(
                 Analysis(
-                    message_id=number, language=language, language_score=0.9, sentiment=sentiment, sentiment_score=0.9,
-                    is_complaint=complaint, complaint_score=0.9, intent="other", intent_score=0.9, unsure=list(unsure),
-                    model="test", analyzed_at=sent_at,
+                    message_id=number,
+                    language=language,
+                    language_score=0.9,
+                    sentiment=sentiment,
+                    sentiment_score=0.9,
+                    is_complaint=complaint,
+                    complaint_score=0.9,
+                    intent="other",
+                    intent_score=0.9,
+                    unsure=list(unsure),
+                    model="test",
+                    analyzed_at=sent_at,
                 )
-            )  # fmt: skip
+            )
         return number
 
     async def many(self, times: Sequence[datetime]) -> None:
         """Messages of one conversation, not analysed."""
         held = await self.session.get_one(Conversation, await self.conversation())
         row = {
-            "conversation_id": held.id, "channel_id": held.channel_id, "contact_id": held.contact_id, "direction": "in",
-            "kind": "direct_message", "author_kind": "contact", "text": "salut", "attachments": [], "buttons": [],
-            "step": "done", "delivery": "none", "delivery_error": "",
-        }  # fmt: skip
+            "conversation_id": held.id,
+            "channel_id": held.channel_id,
+            "contact_id": held.contact_id,
+            "direction": "in",
+            "kind": "direct_message",
+            "author_kind": "contact",
+            "text": "salut",
+            "attachments": [],
+            "buttons": [],
+            "step": "done",
+            "delivery": "none",
+            "delivery_error": "",
+        }
         await self.session.execute(insert(Message), [{**row, "sent_at": at, "received_at": at} for at in times])
 
     async def survey(
-        self, sent_at: datetime, score: int | None = None, *, agent: str | None = None, team: str | None = None,
-        channel: str = "chat", language: str = "fr",
-    ) -> Survey:  # fmt: skip
+        self,
+        sent_at: datetime,
+        score: int | None = None,
+        *,
+        agent: str | None = None,
+        team: str | None = None,
+        channel: str = "chat",
+        language: str = "fr",
+    ) -> Survey:
         """A survey that was sent, and answered when a score is given."""
         conversation_id = await self.conversation(channel, team, sent_at, language)
         held = await self.session.get_one(Conversation, conversation_id)
         resolution = await self._add(
-            f"resolution {len(self.ids)}", Resolution(conversation_id=conversation_id, resolved_at=sent_at, survey="sent")
+            f"resolution {len(self.ids)}",
+            Resolution(conversation_id=conversation_id, resolved_at=sent_at, survey="sent"),
         )
         survey = Survey(
-            token=f"token-{resolution}", resolution_id=resolution, conversation_id=conversation_id,
-            contact_id=held.contact_id, channel_id=held.channel_id, agent_id=await self.agent(agent) if agent else None,
-            team_id=held.team_id, language=language, sent_at=sent_at, expires_at=sent_at + timedelta(days=7), score=score,
+            token=f"token-{resolution}",
+            resolution_id=resolution,
+            conversation_id=conversation_id,
+            contact_id=held.contact_id,
+            channel_id=held.channel_id,
+            agent_id=await self.agent(agent) if agent else None,
+            team_id=held.team_id,
+            language=language,
+            sent_at=sent_at,
+            expires_at=sent_at + timedelta(days=7),
+            score=score,
             answered_at=sent_at if score else None,
-        )  # fmt: skip
+        )
         await self._add(f"survey {len(self.ids)}", survey)
         return survey
 

@@ -16,9 +16,13 @@ from socialcrm.reports.satisfaction import overall
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 WEEK = Filters(Period(date(2026, 3, 4), date(2026, 3, 10), ZoneInfo("Europe/Paris")))
 QUESTIONS = {
-    **TABLES, "wait": overall_wait, "scores": overall, "messages": rows.messages, "surveys": rows.surveys,
+    **TABLES,
+    "wait": overall_wait,
+    "scores": overall,
+    "messages": rows.messages,
+    "surveys": rows.surveys,
     "first answers": rows.answers,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

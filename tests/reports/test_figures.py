@@ -26,8 +26,11 @@ async def test_volume_counts_incoming_messages_per_day_and_channel(company) -> N
     await company.message(NOON, channel="chat", direction="note", author="agent")
     table = await volume(company.session, DAY)
     assert [(column.title, column.is_name) for column in table.columns] == [
-        ("Day", False), ("chat", True), ("mail", True), ("All channels", False)
-    ]  # fmt: skip
+        ("Day", False),
+        ("chat", True),
+        ("mail", True),
+        ("All channels", False),
+    ]
     chat, mail = (f"channel_{company.ids[name]}" for name in ("chat", "mail"))
     assert table.rows == [{"day": date(2026, 3, 10), chat: 2, mail: 1, "total": 3}]
     assert not table.is_empty
@@ -72,9 +75,13 @@ async def test_filters_restrict_every_figure_and_its_rows_alike(company) -> None
     await company.survey(NOON, 1, channel="mail")
     chat, support = company.ids["chat"], company.ids["support"]
     for change, messages, surveys in (
-        ({}, 3, 2), ({"channel_id": chat}, 2, 1), ({"team_id": support}, 2, 1), ({"team_id": 0}, 1, 1),
-        ({"language": "ar"}, 1, 0), ({"channel_id": chat, "team_id": support, "language": "fr"}, 1, 1),
-    ):  # fmt: skip
+        ({}, 3, 2),
+        ({"channel_id": chat}, 2, 1),
+        ({"team_id": support}, 2, 1),
+        ({"team_id": 0}, 1, 1),
+        ({"language": "ar"}, 1, 0),
+        ({"channel_id": chat, "team_id": support, "language": "fr"}, 1, 1),
+    ):
         filters = Filters(DAY.period, **change)
         assert (await volume(company.session, filters)).rows[0]["total"] == messages, change
         assert (await sentiment(company.session, filters)).rows[0]["negative"] == messages, change
@@ -143,7 +150,9 @@ def test_an_interval_stays_on_the_scale() -> None:
     assert Scores(2, 2, 9, 41).interval == (1, 5)
 
 
-@pytest.mark.parametrize(("freedom", "quantile"), [(1, 12.7062), (9, 2.2622), (10, 2.2281), (30, 2.0423), (100, 1.9840)])
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(1, 12.7062), (9, 2.2622), (10, 2.2281), (30, 2.0423), (100, 1.9840)]
+)
 def test_quantiles_of_student_are_those_of_the_tables(freedom: int, quantile: float) -> None:
     assert student_t(freedom) == pytest.approx(quantile, abs=1e-4)
 
@@ -182,9 +191,19 @@ def test_filters_survive_a_trip_through_the_address() -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [{"days": "8"}, {"days": "x"}, {"days": ""}, {"from": "yesterday"}, {"from": "2026-03-09", "to": "2026-03-01"},
-     {"from": "2020-01-01", "to": "2026-01-01"}, {"channel": "-1"}, {"team": "9" * 30}, {"channel": "²"}, {"from": "0001-01-01"}],
-)  # fmt: skip
+    [
+        {"days": "8"},
+        {"days": "x"},
+        {"days": ""},
+        {"from": "yesterday"},
+        {"from": "2026-03-09", "to": "2026-03-01"},
+        {"from": "2020-01-01", "to": "2026-01-01"},
+        {"channel": "-1"},
+        {"team": "9" * 30},
+        {"channel": "²"},
+        {"from": "0001-01-01"},
+    ],
+)
 def test_what_is_not_a_filter_is_refused_in_a_sentence(query) -> None:
     with pytest.raises(FilterError, match=r"\.$"):
         read_filters(query, NOON, ZONE)

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from socialcrm.reports.messages import volume
 from socialcrm.reports.filters import Filters
+from socialcrm.reports.messages import volume
 from socialcrm.reports.period import Period, midnight
 
 ALGIERS = ZoneInfo("Africa/Algiers")
@@ -24,7 +24,12 @@ async def counted(company, period: Period) -> dict[date, int]:
 
 
 async def test_a_day_in_algiers_starts_an_hour_before_the_day_in_utc(company) -> None:
-    for at in ("2026-03-09T22:59:59.999999", "2026-03-09T23:00:00", "2026-03-10T22:59:59.999700", "2026-03-10T23:00:00"):
+    for at in (
+        "2026-03-09T22:59:59.999999",
+        "2026-03-09T23:00:00",
+        "2026-03-10T22:59:59.999700",
+        "2026-03-10T23:00:00",
+    ):
         await company.message(utc(at))
     assert await counted(company, Period(date(2026, 3, 9), date(2026, 3, 11), ALGIERS)) == {
         date(2026, 3, 9): 1,
@@ -53,7 +58,9 @@ async def test_the_long_day_in_paris_has_twenty_five_hours(company) -> None:
     }
 
 
-@pytest.mark.parametrize("zone", ["Europe/Paris", "Africa/Casablanca", "Asia/Kathmandu", "America/St_Johns", "America/Sao_Paulo"])
+@pytest.mark.parametrize(
+    "zone", ["Europe/Paris", "Africa/Casablanca", "Asia/Kathmandu", "America/St_Johns", "America/Sao_Paulo"]
+)
 async def test_every_half_hour_of_a_year_falls_into_the_day_that_its_clocks_show(company, zone: str) -> None:
     period = Period(date(2018, 1, 1), date(2018, 12, 31), ZoneInfo(zone))
     times = [period.starts_at + timedelta(minutes=30 * step) for step in range(-6, 366 * 48)]

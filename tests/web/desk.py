@@ -27,16 +27,22 @@ class Desk:
     async def sign_in(self, role: str = "admin", locale: str = "en") -> Agent:
         """Become a new agent with this role."""
         now, token = self.line.now(), new_token()
-        agent = Agent(email=f"{new_token()}@shop.example".lower(), name="Nadia", role=role, locale=locale, created_at=now)
+        agent = Agent(
+            email=f"{new_token()}@shop.example".lower(), name="Nadia", role=role, locale=locale, created_at=now
+        )
         async with self.line.database.write() as session:
             session.add(agent)
             await session.flush()
             session.add(
                 WebSession(
-                    token_hash=token_hash(token), csrf_token=CSRF, agent_id=agent.id or 0, created_at=now, seen_at=now,
+                    token_hash=token_hash(token),
+                    csrf_token=CSRF,
+                    agent_id=agent.id or 0,
+                    created_at=now,
+                    seen_at=now,
                     expires_at=now + timedelta(hours=1),
                 )
-            )  # fmt: skip
+            )
         self.cookie = f"{COOKIE}={token}"
         return agent
 
@@ -63,9 +69,16 @@ class Desk:
         now = self.line.now()
         credentials = self.line.vault.encrypt(values.pop("credentials", {"secret": "s3cret-of-the-shop"}))
         row = Channel(
-            **{"connector": connector, "key": new_token(), "name": "The shop", "created_at": now, "changed_at": now,
-               "credentials": credentials, **values}
-        )  # fmt: skip
+            **{
+                "connector": connector,
+                "key": new_token(),
+                "name": "The shop",
+                "created_at": now,
+                "changed_at": now,
+                "credentials": credentials,
+                **values,
+            }
+        )
         async with self.line.database.write() as session:
             session.add(row)
         return row

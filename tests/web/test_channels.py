@@ -34,7 +34,9 @@ async def connected(admin: Desk, **form: str) -> Channel:
 
 
 async def test_a_channel_that_the_platform_accepts_is_kept_with_its_secrets_encrypted(admin: Desk) -> None:
-    status, text = await admin.post("/channels/new/shop", {"token": "good-token-of-us", "mode": "polling", "greeting": "Salam"})
+    status, text = await admin.post(
+        "/channels/new/shop", {"token": "good-token-of-us", "mode": "polling", "greeting": "Salam"}
+    )
     assert (status, "The account answered" in text) == (200, True)
     (channel,) = await rows(admin)
     assert (channel.name, channel.status, channel.connector) == ("The <b>shop</b>", "active", "shop")
@@ -107,14 +109,16 @@ async def test_pausing_and_resuming_change_the_status_and_nothing_else(admin: De
     channel = await connected(admin)
     await admin.post(f"/channels/{channel.id}/pause")
     assert (await rows(admin))[0].status == ChannelStatus.PAUSED
-    _, text = await admin.post(f"/channels/{channel.id}/resume")
+    await admin.post(f"/channels/{channel.id}/resume")
     (after,) = await rows(admin)
     assert after.status == ChannelStatus.ACTIVE
     assert after.credentials == channel.credentials
 
 
 async def test_a_channel_that_is_signed_out_is_not_resumed_without_reconnecting(admin: Desk) -> None:
-    channel = await admin.channel("shop", status=ChannelStatus.SIGNED_OUT, credentials={"token": "old"}, error="Token gone.")
+    channel = await admin.channel(
+        "shop", status=ChannelStatus.SIGNED_OUT, credentials={"token": "old"}, error="Token gone."
+    )
     for what in ("pause", "resume"):
         await admin.post(f"/channels/{channel.id}/{what}")
     assert (await rows(admin))[0].status == ChannelStatus.SIGNED_OUT
@@ -168,6 +172,12 @@ async def test_what_has_to_be_copied_comes_from_the_connector(admin: Desk) -> No
     channel = await admin.channel("api")
     _, text = await admin.get(f"/channels/{channel.id}")
     assert f"{admin.line.settings.public_url}/hooks/{channel.key}" in text
+
+
+async def test_a_web_chat_shows_the_tag_for_the_companys_pages(admin: Desk) -> None:
+    channel = await admin.channel("webchat", credentials={"visitor_secret": "v"}, settings={"title": "Shop"})
+    _, text = await admin.get(f"/channels/{channel.id}")
+    assert f"data-channel=&#34;{channel.key}&#34; async&gt;&lt;/script&gt;" in text
 
 
 async def test_every_connector_with_an_account_has_a_form(admin: Desk) -> None:

@@ -260,7 +260,7 @@ async def test_older_messages_come_page_by_page_and_a_refresh_brings_what_is_sho
     assert shown == [f"text {n}." for n in range(120)]
     async with here.line.database.write() as session:
         numbers = (await session.execute(select(Message.id).order_by(col(Message.id)))).scalars().all()
-        session.add(incoming(conversation, "text 120.", here.line.now()))
+        session.add(incoming(conversation, "text 120.", conversation.opened_at + timedelta(seconds=120)))
     refreshed = await browser.text(f"/inbox/{conversation.id}/live?from={numbers[40]}", **HTMX)
     assert re.findall(r"text \d+\.", refreshed) == [f"text {n}." for n in range(40, 121)]
     assert "/older" in refreshed

@@ -19,8 +19,17 @@ async def admin(line: Line) -> AsyncIterator[Desk]:
         yield admin
 
 
-async def receive(admin: Desk, channel: Channel, fate: str, payload: str = "{}", count: int = 1, **values: object) -> None:
-    row = {"channel_id": channel.id, "payload": payload, "received_at": admin.line.now(), "fate": fate, "reason": "", **values}
+async def receive(
+    admin: Desk, channel: Channel, fate: str, payload: str = "{}", count: int = 1, **values: object
+) -> None:
+    row = {
+        "channel_id": channel.id,
+        "payload": payload,
+        "received_at": admin.line.now(),
+        "fate": fate,
+        "reason": "",
+        **values,
+    }
     async with admin.line.database.write() as session:
         await session.execute(insert(RawEventRow), [{"external_id": None, "line_number": None, **row}] * count)
 
@@ -43,7 +52,14 @@ async def test_the_account_counts_every_fate_overall_and_per_channel(admin: Desk
     await receive(admin, mail, Fate.STORED, count=4)
     _, text = await admin.get("/ledger")
     plain = " ".join(text.split())
-    for number, word in ((19, "received"), (6, "stored"), (3, "duplicate"), (4, "ignored"), (5, "dead"), (1, "waiting")):
+    for number, word in (
+        (19, "received"),
+        (6, "stored"),
+        (3, "duplicate"),
+        (4, "ignored"),
+        (5, "dead"),
+        (1, "waiting"),
+    ):
         assert f"<strong>{number}</strong><span>{word}</span>" in plain
     assert text.count("Balanced</span>") == 2
 
@@ -130,23 +146,41 @@ async def test_texts_that_were_not_delivered_are_listed_with_the_platforms_words
         session.add(contact)
         await session.flush()
         conversation = Conversation(
-            channel_id=channel.id or 0, contact_id=contact.id or 0, thread_key="t", kind="direct_message", opened_at=now,
+            channel_id=channel.id or 0,
+            contact_id=contact.id or 0,
+            thread_key="t",
+            kind="direct_message",
+            opened_at=now,
             last_message_at=now,
-        )  # fmt: skip
+        )
         session.add(conversation)
         await session.flush()
         message = Message(
-            conversation_id=conversation.id or 0, channel_id=channel.id or 0, contact_id=contact.id or 0, direction="out",
-            kind="direct_message", author_kind="agent", text="bonjour", sent_at=now, received_at=now,
-        )  # fmt: skip
+            conversation_id=conversation.id or 0,
+            channel_id=channel.id or 0,
+            contact_id=contact.id or 0,
+            direction="out",
+            kind="direct_message",
+            author_kind="agent",
+            text="bonjour",
+            sent_at=now,
+            received_at=now,
+        )
         session.add(message)
         await session.flush()
         session.add(
             OutboxItem(
-                key="k", channel_id=channel.id or 0, conversation_id=conversation.id or 0, message_id=message.id or 0,
-                action="direct_message", status="failed", created_at=now, due_at=now, reason="Forbidden: bot was blocked",
+                key="k",
+                channel_id=channel.id or 0,
+                conversation_id=conversation.id or 0,
+                message_id=message.id or 0,
+                action="direct_message",
+                status="failed",
+                created_at=now,
+                due_at=now,
+                reason="Forbidden: bot was blocked",
             )
-        )  # fmt: skip
+        )
     _, text = await admin.get("/ledger?outbox=failed")
     assert "Forbidden: bot was blocked" in text
     assert f"/inbox/{conversation.id}" in text

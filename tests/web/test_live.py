@@ -41,7 +41,9 @@ async def read(answer: ClientResponse) -> Event:
     """The next event of a stream."""
     fields: dict[str, str] = {}
     while True:
-        line = (await answer.content.readline()).decode().rstrip("\n")
+        received = await answer.content.readline()
+        assert received, "the stream ended"
+        line = received.decode().rstrip("\n")
         if not line and "event" in fields:
             numbers = [change["conversation"] for change in json.loads(fields["data"])]
             return Event(int(fields["id"]), fields["event"], numbers)

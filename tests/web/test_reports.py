@@ -32,30 +32,51 @@ async def history(analyst: Desk, name: str = "The shop") -> Conversation:
         session.add(contact)
         await session.flush()
         same = {"channel_id": channel.id or 0, "contact_id": contact.id or 0, "kind": "direct_message"}
-        conversation = Conversation(thread_key="t", status="resolved", opened_at=now, last_message_at=now, language="fr", **same)
+        conversation = Conversation(
+            thread_key="t", status="resolved", opened_at=now, last_message_at=now, language="fr", **same
+        )
         session.add(conversation)
         await session.flush()
         number = conversation.id or 0
         sent = {"conversation_id": number, "sent_at": now, "received_at": now, **same}
         bad = Message(text="la connexion <b>mayta</b>", direction="in", author_kind="contact", **sent)
         good = Message(text="merci", direction="in", author_kind="contact", **sent)
-        reply = Message(text="Bonjour", direction="out", author_kind="agent", **{**sent, "sent_at": now + timedelta(seconds=45)})
+        reply = Message(
+            text="Bonjour", direction="out", author_kind="agent", **{**sent, "sent_at": now + timedelta(seconds=45)}
+        )
         resolution = Resolution(conversation_id=number, resolved_at=now, survey="sent")
         session.add_all([bad, good, reply, resolution])
         await session.flush()
         for message, mood in ((bad, "negative"), (good, "positive")):
             session.add(
                 Analysis(
-                    message_id=message.id or 0, language="fr", language_score=0.9, sentiment=mood, sentiment_score=0.9,
-                    is_complaint=message is bad, complaint_score=0.9, intent="other", intent_score=0.9, model="m", analyzed_at=now,
+                    message_id=message.id or 0,
+                    language="fr",
+                    language_score=0.9,
+                    sentiment=mood,
+                    sentiment_score=0.9,
+                    is_complaint=message is bad,
+                    complaint_score=0.9,
+                    intent="other",
+                    intent_score=0.9,
+                    model="m",
+                    analyzed_at=now,
                 )
-            )  # fmt: skip
+            )
         session.add(
             Survey(
-                token="t", resolution_id=resolution.id or 0, conversation_id=number, contact_id=contact.id or 0,
-                channel_id=channel.id or 0, language="fr", sent_at=now, expires_at=now, score=4, answered_at=now,
+                token="t",
+                resolution_id=resolution.id or 0,
+                conversation_id=number,
+                contact_id=contact.id or 0,
+                channel_id=channel.id or 0,
+                language="fr",
+                sent_at=now,
+                expires_at=now,
+                score=4,
+                answered_at=now,
             )
-        )  # fmt: skip
+        )
     return conversation
 
 
@@ -63,7 +84,11 @@ async def test_every_headline_opens_the_rows_it_counts(analyst: Desk) -> None:
     conversation = await history(analyst)
     status, text = await analyst.get("/reports")
     assert status == 200
-    opened = [part.split('"')[0].replace("&amp;", "&") for part in text.split('class="headline"')[1:] for part in [part.split('href="')[1]]]
+    opened = [
+        part.split('"')[0].replace("&amp;", "&")
+        for part in text.split('class="headline"')[1:]
+        for part in [part.split('href="')[1]]
+    ]
     assert len(opened) == 6
     counts = []
     for href in opened:
@@ -110,7 +135,9 @@ async def test_every_table_is_a_file_with_titles_in_the_agents_language(analyst:
         assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@"))]
 
 
-@pytest.mark.parametrize(("locale", "direction", "title"), [("en", "ltr", "Reports"), ("fr", "ltr", "Rapports"), ("ar", "rtl", "التقارير")])
+@pytest.mark.parametrize(
+    ("locale", "direction", "title"), [("en", "ltr", "Reports"), ("fr", "ltr", "Rapports"), ("ar", "rtl", "التقارير")]
+)
 async def test_the_page_is_drawn_in_every_language_with_and_without_messages(
     analyst: Desk, locale: str, direction: str, title: str
 ) -> None:
@@ -148,7 +175,14 @@ async def test_a_wrong_filter_is_a_sentence_above_the_usual_week(analyst: Desk, 
 
 
 @pytest.mark.parametrize(
-    "path", ["messages?after=x", "messages?sentiment=angry", "messages?complaint=perhaps", "surveys?agent=x", "surveys?score=%00"]
+    "path",
+    [
+        "messages?after=x",
+        "messages?sentiment=angry",
+        "messages?complaint=perhaps",
+        "surveys?agent=x",
+        "surveys?score=%00",
+    ],
 )
 async def test_a_damaged_address_is_a_sentence(analyst: Desk, path: str) -> None:
     assert (await analyst.get(f"/reports/{path}"))[0] == 400

@@ -1,4 +1,4 @@
-"""The survey's page: opening it records nothing, sending it records once, and every other case is a friendly sentence."""
+"""The survey page: opening records nothing, sending records once, and every other case is a friendly sentence."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -27,19 +27,29 @@ async def invite(customer: Desk, language: str = "fr", days: float = 7) -> str:
         session.add(contact)
         await session.flush()
         conversation = Conversation(
-            channel_id=channel.id or 0, contact_id=contact.id or 0, thread_key="t", kind="direct_message",
-            status="resolved", opened_at=now, last_message_at=now,
-        )  # fmt: skip
+            channel_id=channel.id or 0,
+            contact_id=contact.id or 0,
+            thread_key="t",
+            kind="direct_message",
+            status="resolved",
+            opened_at=now,
+            last_message_at=now,
+        )
         session.add(conversation)
         await session.flush()
         resolution = Resolution(conversation_id=conversation.id or 0, resolved_at=now, survey="sent")
         session.add(resolution)
         await session.flush()
         survey = Survey(
-            token=f"token-{channel.key[:8]}", resolution_id=resolution.id or 0, conversation_id=conversation.id or 0,
-            contact_id=contact.id or 0, channel_id=channel.id or 0, language=language, sent_at=now,
+            token=f"token-{channel.key[:8]}",
+            resolution_id=resolution.id or 0,
+            conversation_id=conversation.id or 0,
+            contact_id=contact.id or 0,
+            channel_id=channel.id or 0,
+            language=language,
+            sent_at=now,
             expires_at=now + timedelta(days=days),
-        )  # fmt: skip
+        )
         session.add(survey)
     return survey.token
 
@@ -108,9 +118,14 @@ async def test_an_unknown_link_is_not_found(customer: Desk, token: str) -> None:
 
 @pytest.mark.parametrize(
     ("language", "lang", "direction", "words"),
-    [("fr", "fr", "ltr", "Satisfait"), ("ar", "ar", "rtl", "راض"), ("en", "en", "ltr", "Satisfied"),
-     ("arq-Arab", "ar", "rtl", ""), ("arq-Latn", "fr", "ltr", "")],
-)  # fmt: skip
+    [
+        ("fr", "fr", "ltr", "Satisfait"),
+        ("ar", "ar", "rtl", "راض"),
+        ("en", "en", "ltr", "Satisfied"),
+        ("arq-Arab", "ar", "rtl", ""),
+        ("arq-Latn", "fr", "ltr", ""),
+    ],
+)
 async def test_the_page_speaks_the_language_of_the_survey(
     customer: Desk, language: str, lang: str, direction: str, words: str
 ) -> None:

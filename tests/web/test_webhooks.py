@@ -29,7 +29,12 @@ async def caller(line: Line) -> AsyncIterator[Desk]:
 
 
 def message(number: int, text: str = "bonjour") -> dict[str, Any]:
-    return {"id": f"m{number}", "author": {"id": "c1", "name": "Karim"}, "sent_at": "2026-03-10T12:00:00Z", "text": text}
+    return {
+        "id": f"m{number}",
+        "author": {"id": "c1", "name": "Karim"},
+        "sent_at": "2026-03-10T12:00:00Z",
+        "text": text,
+    }
 
 
 def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
@@ -64,10 +69,16 @@ async def test_every_message_of_a_call_is_in_the_ledger_when_the_platform_hears_
 
 @pytest.mark.parametrize(
     "headers",
-    [{"X-None": "x"}, signed(b"{}", "another secret"), signed(b"{}", ""), {**signed(b"{}"), "X-SocialCRM-Signature": "sha256="},
-     signed(b"{}", at=0), {**signed(b"{}"), "X-SocialCRM-Signature": "é\u0663"}],
+    [
+        {"X-None": "x"},
+        signed(b"{}", "another secret"),
+        signed(b"{}", ""),
+        {**signed(b"{}"), "X-SocialCRM-Signature": "sha256="},
+        signed(b"{}", at=0),
+        {**signed(b"{}"), "X-SocialCRM-Signature": "é\u0663"},
+    ],
     ids=["none", "wrong", "empty", "blank", "old", "not ascii"],
-)  # fmt: skip
+)
 async def test_a_forged_call_is_refused_counted_and_not_kept(caller: Desk, headers: dict[str, str]) -> None:
     channel = await caller.channel()
     answer = await call(caller, channel.key, b"{}", **headers)
@@ -76,7 +87,9 @@ async def test_a_forged_call_is_refused_counted_and_not_kept(caller: Desk, heade
     assert await rejected(caller.line, channel) == 1
 
 
-@pytest.mark.parametrize(("connector", "credentials"), [("api", {}), ("api", {"secret": ""}), ("telegram", {"token": "1:a"})])
+@pytest.mark.parametrize(
+    ("connector", "credentials"), [("api", {}), ("api", {"secret": ""}), ("telegram", {"token": "1:a"})]
+)
 async def test_an_empty_secret_verifies_nobody(caller: Desk, connector: str, credentials: dict[str, str]) -> None:
     channel = await caller.channel(connector, credentials=credentials)
     for headers in (signed(b"{}", ""), {"X-Telegram-Bot-Api-Secret-Token": ""}):
@@ -103,7 +116,9 @@ async def test_a_body_over_the_limit_is_refused_with_and_without_its_length(call
     assert await kept(caller.line) == 0
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b'{"messages": 7}', b'"\\ud800"', b'{"a": "\\u0000"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b'{"messages": 7}', b'"\\ud800"', b'{"a": "\\u0000"}']
+)
 async def test_a_signed_call_that_is_no_json_is_kept_for_a_person_to_look_at(caller: Desk, body: bytes) -> None:
     channel = await caller.channel()
     assert (await call(caller, channel.key, body)).status == 200
