@@ -1,7 +1,7 @@
 """Engines and sessions: one code for SQLite (embedded) and PostgreSQL (scale-out)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,8 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(parsed, **_options(self.is_sqlite))
         self._writing = self.engine.execution_options(is_writing=True)
         self._turn = asyncio.Lock()
+        self.before_commit: list[Callable[[AsyncSession], Awaitable[None]]] = []
+        """Called at the end of each writing transaction, with what it left in `session.info`."""
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _on_sqlite_connect)
             event.listen(self.engine.sync_engine, "begin", _on_sqlite_begin)
@@ -47,6 +49,20 @@ class Database:
             session = await stack.enter_async_context(AsyncSession(self._writing, expire_on_commit=False))
             await stack.enter_async_context(session.begin())
             yield session
+            for hook in self.before_commit:
+                await hook(session)
+
+    @asynccontextmanager
+    async def savepoint(self, session: AsyncSession) -> AsyncIterator[None]:
+        """A part of a transaction that an exception undoes alone, with what it left in `session.info`."""
+        info = {key: dict(value) for key, value in session.info.items()}
+        try:
+            async with session.begin_nested():
+                yield
+        except Exception:
+            session.info.clear()
+            session.info.update(info)
+            raise
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:

@@ -76,16 +76,16 @@ async def seed(line: Line, console: Console) -> None:
     acts = sorted(_acts(line, now), key=lambda act: act.at)
     clock = Clock(acts[0].at)
     past = replace(line, now=clock)
-    waits = False
+    waits: set[str] = set()
     for act in track([a for a in acts if a.at < now], "Playing the demo week", console=console, transient=True):
         clock.at = act.at
         if act.kind != "customer" and waits:  # customers' messages may wait together; who acts on them must see them
-            await _through(past)
-            waits = False
+            await _through(past, waits)
+            waits.clear()
         await _play(past, act, channels[act.conversation["channel"]])
-        waits = waits or act.kind in ("customer", "resolve")
+        waits.add(act.kind)
     clock.at = now
-    await _through(past)
+    await _through(past, {"customer", "resolve"})
     await _mark_seeded(line)
 
 
@@ -214,13 +214,16 @@ async def _play(line: Line, act: Act, channel: Channel) -> None:
             await resolve(session, line, conversation, agent)
 
 
-async def _through(line: Line) -> None:
+async def _through(line: Line, waits: set[str]) -> None:
     """The steps over what came in; the survey of a resolution is sent a little later than the clock says now."""
-    while sum([await step(line) for step in (ingest, analyze, triage)]):
-        continue
-    await survey.survey(replace(line, now=Clock(line.now() + timedelta(seconds=line.settings.survey.delay_seconds))))
-    while await deliver_due(line):
-        continue
+    if "customer" in waits:
+        while await ingest(line):
+            await analyze(line)
+            await triage(line)
+    if "resolve" in waits:
+        later = line.now() + timedelta(seconds=line.settings.survey.delay_seconds)
+        await survey.survey(replace(line, now=Clock(later)))
+    await deliver_due(line)
 
 
 async def _conversation(session: AsyncSession, channel: Channel, act: Act) -> Conversation:

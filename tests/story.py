@@ -2,8 +2,8 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +20,8 @@ from socialcrm.domain.rows import (
     Channel,
     Conversation,
     Message,
+    OutboxItem,
+    RawEventRow,
     RuleTrace,
     Survey,
     Team,
@@ -37,6 +39,25 @@ TEAMS = ("support", "facturation", "technique", "commercial")
 
 
 @dataclass
+class Clock:
+    """A clock that a test moves."""
+
+    at: datetime = field(default_factory=lambda: datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def forward(self, **time: float) -> None:
+        self.at += timedelta(**time)
+
+
+def line_with(line: Line, clock: Clock | None = None, /, **sections: dict[str, Any]) -> Line:
+    """The same line with another clock and with some settings changed: `line_with(line, survey={"is_on": False})`."""
+    changed = {name: getattr(line.settings, name).model_copy(update=values) for name, values in sections.items()}
+    return replace(line, settings=line.settings.model_copy(update=changed), now=clock or line.now)
+
+
+@dataclass
 class Story:
     """One echo channel and what happens on it."""
 
@@ -45,15 +66,15 @@ class Story:
     journal: Journal
 
     @classmethod
-    async def begin(cls, line: Line, key: str = "echo") -> "Story":
+    async def begin(cls, line: Line, key: str = "echo", connector: str = "echo") -> "Story":
         folder = line.settings.storage.folder
         folder.mkdir(parents=True, exist_ok=True)
         journal = Journal(Path(folder) / f"{key}.jsonl")
         now = line.now()
         channel = Channel(
-            connector="echo",
+            connector=connector,
             key=key,
-            name="Echo",
+            name=connector.title(),
             settings={"journal": str(journal.path)},
             created_at=now,
             changed_at=now,
@@ -84,7 +105,9 @@ class Story:
         sent_at: datetime | None = None,
         kind: str = "direct_message",
         drains: bool = True,
+        **more: Any,
     ) -> None:
+        """One message; `more` goes into its payload as it is: change="edit", thread="post-1"…"""
         event: dict[str, Any] = {
             "id": number or uuid.uuid4().hex,
             "author": author,
@@ -92,6 +115,7 @@ class Story:
             "text": text,
             "kind": kind,
             "sent_at": (sent_at or self.line.now()).isoformat(),
+            **more,
         }
         await self.platform_says([event], drains=drains)
 
@@ -123,7 +147,24 @@ class Story:
 
     async def rows(self, table: type[SQLModel]) -> Sequence[Any]:
         async with self.line.database.read() as session:
-            return (await session.execute(select(table).order_by(next(iter(table.__table__.primary_key))))).scalars().all()  # type: ignore[attr-defined]
+            return (
+                (await session.execute(select(table).order_by(next(iter(table.__table__.primary_key))))).scalars().all()
+            )  # type: ignore[attr-defined]
+
+    async def messages(self, direction: str = "in") -> list[Message]:
+        return [m for m in await self.rows(Message) if m.direction == direction]
+
+    async def fates(self) -> list[tuple[str, str]]:
+        """What became of each raw event, and why."""
+        return [(row.fate, row.reason) for row in await self.rows(RawEventRow)]
+
+    async def outbox(self) -> list[tuple[str, str]]:
+        """Where each outgoing text is, and why."""
+        return [(item.status, item.reason) for item in await self.rows(OutboxItem)]
+
+    async def channel_now(self) -> Channel:
+        async with self.line.database.read() as session:
+            return await session.get_one(Channel, self.channel.id)
 
     async def conversation(self) -> Conversation:
         return list(await self.rows(Conversation))[-1]  # type: ignore[no-any-return]

@@ -24,7 +24,7 @@ async def analyze(line: Line) -> int:
         .where(col(Message.step) == Step.ANALYZE)
         .order_by(col(Message.id))
         .limit(line.settings.line.batch)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     async with line.database.write() as session:
         rows = [(number, text) for number, text in (await session.execute(query)).all() if number is not None]

@@ -58,7 +58,7 @@ class Roster:
             .join(TeamMember, col(TeamMember.agent_id) == col(Agent.id))
             .where(col(Agent.presence) == Presence.ONLINE, col(Agent.is_active))
             .order_by(col(Agent.id))
-            .with_for_update(of=Agent)
+            .with_for_update(of=Agent, key_share=True)
         )
         agents = [(agent, team_id) for agent, team_id in (await session.execute(query)).all()]
         load = (

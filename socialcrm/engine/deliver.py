@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -48,7 +49,7 @@ async def deliver(line: Line, channel_id: int) -> int:
     sending = {asyncio.ensure_future(_send(line, item)) for item in items}
     while sending:
         done, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
-        await _record(line, channel_id, [task.result() for task in done])
+        await _record_surely(line, channel_id, [task.result() for task in done])
     return len(items)
 
 
@@ -169,6 +170,21 @@ def back_off(attempt: int) -> float:
     return random.uniform(longest / 2, longest)
 
 
+async def _record_surely(line: Line, channel_id: int, outcomes: Sequence[Outcome]) -> None:
+    """Write outcomes down, again and again while the database is away: what was sent must not be forgotten. When the
+    lease of the items is over somebody else settles them."""
+    for attempt in range(1, 1000):
+        try:
+            await _record(line, channel_id, outcomes)
+            return
+        except SQLAlchemyError:
+            waited = line.now() - min(o.item.claimed_at or line.now() for o in outcomes)
+            if waited > timedelta(seconds=line.settings.line.lease_seconds):
+                raise
+            log.warning("outcomes of channel %s could not be written down; trying again", channel_id)
+            await asyncio.sleep(min(0.1 * 2**attempt, 5.0))
+
+
 async def _record(line: Line, channel_id: int, outcomes: Sequence[Outcome]) -> None:
     """Write down what became of claimed items, on their messages and their channel as well."""
     now = line.now()
@@ -179,7 +195,9 @@ async def _record(line: Line, channel_id: int, outcomes: Sequence[Outcome]) -> N
             await _tell_channel(session, channel_id, outcome, now)
         numbers = [outcome.item.id for outcome in outcomes]
         query = select(OutboxItem, Message).join(Message, col(Message.id) == col(OutboxItem.message_id))
-        locked = query.where(col(OutboxItem.id).in_(numbers)).order_by(col(OutboxItem.id)).with_for_update()
+        locked = (
+            query.where(col(OutboxItem.id).in_(numbers)).order_by(col(OutboxItem.id)).with_for_update(key_share=True)
+        )
         rows = {item.id: (item, message) for item, message in (await session.execute(locked)).all()}
         taken = await _taken(session, channel_id, outcomes)
         for outcome in outcomes:

@@ -59,7 +59,7 @@ async def _ingest_singly(line: Line) -> int:
         channel, events = claimed
         for event in events:
             try:
-                async with session.begin_nested():
+                async with line.database.savepoint(session):
                     await _store(session, line, channel, [event])
             except Exception as error:
                 log.exception("raw event %s could not be stored", event.id)
@@ -202,7 +202,7 @@ async def _conversations(
         select(Conversation)
         .where(col(Conversation.channel_id) == channel.id, col(Conversation.thread_key).in_(threads))
         .order_by(col(Conversation.id))
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     found = {c.thread_key: c for c in (await session.execute(query)).scalars()}  # the newest of a thread wins
     opened: list[tuple[Conversation, EventKind]] = []
@@ -215,6 +215,8 @@ async def _conversations(
         if conversation is None or (conversation.resolved_at and conversation.resolved_at < reopen_after):
             conversation = found[inbound.thread_key] = _conversation(inbound, channel, contacts)
             opened.append((conversation, EventKind.OPENED))
+        elif inbound.author.is_self:
+            pass  # what we wrote elsewhere is no survey comment and brings nothing back
         elif conversation.id in asked:
             await survey.comment_in_chat(session, line, asked.pop(_id(conversation)), inbound.text)
         elif conversation.status == ConversationStatus.RESOLVED:

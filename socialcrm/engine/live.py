@@ -16,6 +16,7 @@ from socialcrm.database import Database, insert_rows
 from socialcrm.domain.conversation import Change
 
 LOCK = 0x50C1A1
+CHANGES = "changes"
 KEPT = timedelta(days=2)
 
 
@@ -26,25 +27,38 @@ class Live:
         self._database = database
         self._look_seconds = look_seconds
         self._bell = asyncio.Event()
+        database.before_commit.append(self._write)
 
     async def publish(self, session: AsyncSession, kind: str, conversation_ids: Iterable[int], now: datetime) -> None:
-        """Log a change of each conversation, as the last thing in a transaction; `ring` after it.
+        """Log a change of each conversation when the session's transaction commits; `ring` after it."""
+        changes: dict[tuple[str, int], datetime] = session.info.setdefault(CHANGES, {})
+        for number in conversation_ids:
+            changes[kind, number] = now
+
+    async def _write(self, session: AsyncSession) -> None:
+        """Write the changes of a transaction as the last thing in it.
 
         Numbers are given in the order of commits: SQLite has one writer, and on PostgreSQL whoever writes here holds a
         lock until the commit. Without it a reader could see number 8 before 7 and never come back for 7.
         """
-        rows = [{"conversation_id": number, "kind": kind, "at": now} for number in dict.fromkeys(conversation_ids)]
-        if not rows:
+        changes = session.info.pop(CHANGES, {})
+        if not changes:
             return
         await session.flush()
         if session.get_bind().dialect.name == "postgresql":
             await session.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+        rows = [{"conversation_id": number, "kind": kind, "at": at} for (kind, number), at in changes.items()]
         await insert_rows(session, Change, rows)
 
     def ring(self) -> None:
         """Wake everybody who follows."""
         self._bell.set()
         self._bell = asyncio.Event()
+
+    @property
+    def bell(self) -> asyncio.Event:
+        """Set at the next ring: take it before looking, wait for it after finding nothing."""
+        return self._bell
 
     async def cursor(self) -> int:
         """The number of the newest change."""

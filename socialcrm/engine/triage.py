@@ -113,7 +113,7 @@ async def _triage_singly(line: Line) -> int:
         for conversation in await _claim(session, line.settings.line.batch):
             number = conversation.id or 0
             try:
-                async with session.begin_nested():
+                async with line.database.savepoint(session):
                     done += await _take(session, line, [await session.get_one(Conversation, number)])
             except Exception:
                 log.exception("conversation %s could not be triaged: left to people", number)
@@ -135,7 +135,7 @@ async def _claim(session: AsyncSession, limit: int) -> Sequence[Conversation]:
         select(Conversation)
         .where(col(Conversation.id).in_(select(waiting)))
         .order_by(col(Conversation.id))
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     return (await session.execute(query)).scalars().all()
 
@@ -149,7 +149,7 @@ async def _take(session: AsyncSession, line: Line, conversations: Sequence[Conve
         .join(Analysis, col(Analysis.message_id) == col(Message.id))
         .where(col(Message.conversation_id).in_(found), col(Message.step) == Step.TRIAGE)
         .order_by(col(Message.id))
-        .with_for_update(of=Message)
+        .with_for_update(of=Message, key_share=True)
     )
     rows = [Analysed(**row._mapping) for row in (await session.execute(query)).all()]
     batch = await _batch(session, line, conversations)
@@ -196,7 +196,9 @@ async def _one(session: AsyncSession, batch: Batch, conversation: Conversation, 
         contact.language = message.language
     conversation.sentiment, conversation.language = message.sentiment, message.language
     conversation.is_complaint = conversation.is_complaint or message.is_complaint
-    if conversation.status == ConversationStatus.RESOLVED and not _reopen(batch, conversation, message):
+    if conversation.status == ConversationStatus.RESOLVED and not is_first_time:
+        decision.note("edit", True, "it was triaged before", "left resolved")
+    elif conversation.status == ConversationStatus.RESOLVED and not _reopen(batch, conversation, message):
         decision.note("survey comment", True, "it follows a score and asks for nothing", "left resolved")
     elif is_first_time:
         _apply(session, batch, conversation, message, decision)

@@ -53,6 +53,8 @@ CONFIG: Spec = {
     "axisY": {"domain": False, "ticks": False, "tickCount": 4},
     "legend": {
         "orient": "top",
+        "columns": 3,
+        "labelLimit": 150,
         "title": None,
         "labelColor": "var(--text-2)",
         "labelFontSize": 12,

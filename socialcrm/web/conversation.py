@@ -191,7 +191,11 @@ async def _context(request: web.Request) -> dict[str, Any]:
 
 
 async def _find(session: AsyncSession, request: web.Request) -> Conversation:
-    query = select(Conversation).where(col(Conversation.id) == int(request.match_info["id"])).with_for_update()
+    query = (
+        select(Conversation)
+        .where(col(Conversation.id) == int(request.match_info["id"]))
+        .with_for_update(key_share=True)
+    )
     conversation = (await session.execute(query)).scalar_one_or_none()
     if conversation is None:
         raise web.HTTPNotFound(text=say(request, "There is no such conversation."))

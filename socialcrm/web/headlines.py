@@ -132,9 +132,7 @@ def wait(seconds: float, formats: Formats) -> str:
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         count, left = divmod(left, size)
         if count or (unit == "second" and not pieces):
-            # CLDR has no narrow Arabic minute.
-            is_short = unit == "minute" and formats.locale.language == "ar"
-            pieces.append(format_unit(count, unit, "short" if is_short else "narrow", locale=formats.locale))
+            pieces.append(format_unit(count, unit, "short", locale=formats.locale))
         elif pieces:
             break
         if len(pieces) == 2:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
 
 from aiohttp import web
 from sqlmodel import col, func, select
@@ -15,11 +17,9 @@ from socialcrm.web.keys import LINE, SESSION
 routes = web.RouteTableDef()
 
 
-class Streams(set[asyncio.Task[None]]):
-    """The streams that are open now."""
-
-
-STREAMS = web.AppKey("streams", Streams)
+STOPPING = web.AppKey("stopping", asyncio.Event)
+"""Streams end by themselves when it is set; cancelled in the middle of a query they would leave its connection open."""
+ALIVE_SECONDS = 15
 RETRY_MS = 1000
 
 
@@ -43,24 +43,16 @@ async def live(request: web.Request) -> web.StreamResponse:
     try:
         await response.prepare(request)
         await response.write(f"retry: {RETRY_MS}\n\n".encode())
+        await _stream(request, response, line, cursor)
     except ConnectionError:
-        return response  # the page was closed
-    stream = asyncio.create_task(_stream(request, response, line, cursor))
-    request.app[STREAMS].add(stream)
-    try:
-        await asyncio.wait({stream})  # says nothing when `stop` ends the stream
-    finally:
-        request.app[STREAMS].discard(stream)
-        stream.cancel()
-    if not stream.cancelled() and (error := stream.exception()) and not isinstance(error, ConnectionError):
-        raise error
+        pass  # the page was closed
     return response
 
 
 async def stop(app: web.Application) -> None:
     """End all streams, so that the server can stop; the pages come back by themselves."""
-    for stream in list(app[STREAMS]):
-        stream.cancel()
+    app[STOPPING].set()
+    app[LINE].live.ring()
 
 
 async def _stream(request: web.Request, response: web.StreamResponse, line: Line, cursor: int) -> None:
@@ -68,15 +60,22 @@ async def _stream(request: web.Request, response: web.StreamResponse, line: Line
     if cursor > last or cursor < first - 1:
         cursor = last
         await response.write(_event("reset", cursor, "[]"))
-    async for batch in line.live.follow(cursor):
-        if batch:
-            await response.write(_event("changes", batch[-1].id or 0, _data(batch)))
-        elif await find_session(request) is None:
-            return  # signed out or expired: the page is sent to the sign-in page when it comes back
-        else:
+    spoken = line.now()
+    while not request.app[STOPPING].is_set() and line.now() < request[SESSION].expires_at:
+        bell = line.live.bell
+        if batch := await line.live.changes(cursor):
+            cursor = batch[-1].id or cursor
+            await response.write(_event("changes", cursor, _data(batch)))
+            spoken = line.now()
+        elif line.now() - spoken >= timedelta(seconds=ALIVE_SECONDS):
+            if await find_session(request) is None:
+                return  # signed out: the page is sent to the sign-in page when it comes back
             await response.write(b": alive\n\n")
-        if request[SESSION].expires_at <= line.now():
-            return
+            spoken = line.now()
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(line.settings.line.idle_seconds):
+                    await bell.wait()
 
 
 async def _kept(line: Line) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The web application: pages, and what surrounds every one of them."""
 
+import asyncio
 import logging
 from http import HTTPStatus
 
@@ -54,7 +55,7 @@ def build_app(line: Line) -> web.Application:
     app = web.Application(middlewares=[friendly_errors, sign_in_guard], client_max_size=BODY_BYTES)
     app[LINE] = line
     app[sign_in.TRIES] = sign_in.Tries()
-    app[live.STREAMS] = live.Streams()
+    app[live.STOPPING] = asyncio.Event()
     app.add_routes(routes)
     for module in PAGES:
         app.add_routes(module.routes)

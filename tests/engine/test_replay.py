@@ -1,5 +1,6 @@
 """An archive through the line: all accounted for, nothing twice, and a kill at any moment changes nothing."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -99,16 +100,14 @@ async def end_state(url: str) -> dict[str, Any]:
             "analyses": await session.scalar(select(func.count()).select_from(Analysis)),
             "conversations": await session.scalar(select(func.count()).select_from(Conversation)),
             "answers": await session.scalar(select(func.count()).where(col(Message.answers_id).is_not(None))),
-            "deliveries": Counter(
-                (await session.execute(select(col(Message.delivery)).where(~incoming))).scalars()
-            ),
+            "deliveries": Counter((await session.execute(select(col(Message.delivery)).where(~incoming))).scalars()),
             "stored": await session.scalar(select(func.count()).where(col(RawEventRow.fate) == "stored")),
         }
     await database.close()
     return state
 
 
-async def test_all_airline_posts_are_accounted_for_once_however_often_the_process_is_killed(
+def test_all_airline_posts_are_accounted_for_once_however_often_the_process_is_killed(
     airlines: Path, database_url: str, fresh_database: Any, tmp_path: Path
 ) -> None:
     calm = Replay(database_url, tmp_path / "calm")
@@ -131,7 +130,7 @@ async def test_all_airline_posts_are_accounted_for_once_however_often_the_proces
     last = stormy.run(airlines)
     assert {k: last[k] for k in first if k != "seconds"} == {k: first[k] for k in first if k != "seconds"}
 
-    expected, found = await end_state(calm.url), await end_state(stormy.url)
+    expected, found = asyncio.run(end_state(calm.url)), asyncio.run(end_state(stormy.url))
     assert found == expected
     assert found["count"] == found["analyses"] == found["stored"] == len(found["messages"])
     assert found["deliveries"] == Counter(sent=first["answered"])
@@ -170,7 +169,9 @@ def test_a_malformed_row_becomes_a_dead_letter_with_its_line_number_and_the_rest
 def test_a_csv_of_a_spreadsheet_is_mapped_by_its_header_or_by_hand(database_url: str, tmp_path: Path) -> None:
     guessed = tmp_path / "export.csv.gz"
     with gzip.open(guessed, "wt", encoding="utf-8-sig", newline="") as file:
-        file.write('Date;Auteur;Message\n03/02/2026 10:15;lila;"ma box est\nen panne"\n03/02/2026 10:16;omar;merci;de trop\n')
+        file.write(
+            'Date;Auteur;Message\n03/02/2026 10:15;lila;"ma box est\nen panne"\n03/02/2026 10:16;omar;merci;de trop\n'
+        )
     found = Replay(database_url, tmp_path).run(guessed)
     assert (found["stored"], found["dead"]) == (1, 1)
     named = tmp_path / "named.csv"

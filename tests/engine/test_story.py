@@ -19,7 +19,7 @@ async def test_a_complaint_in_arabizi_is_acknowledged_routed_answered_resolved_s
     assert case.reference in str(acknowledgement["text"])
     conversation = await story.conversation()
     assert (conversation.agent_id, conversation.status) == (amina.id, "open")
-    assert "network" in conversation.labels
+    assert "réseau" in conversation.labels
     trace = await story.trace(message)
     assert any(row["fired"] and "network" in row["rule"] for row in trace)
 

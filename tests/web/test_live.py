@@ -112,7 +112,8 @@ async def test_a_cursor_that_is_no_number_counts_as_none(here: Site, cursor: str
     stream.close()
 
 
-async def test_the_stream_ends_when_its_session_has_expired(here: Site) -> None:
+async def test_the_stream_ends_when_its_session_has_expired(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socialcrm.web.live.ALIVE_SECONDS", 0.1)
     conversation = await here.conversation("x")
     browser = await here.signed_in(await here.agent())
     stream = await follow(browser, await here.line.live.cursor())
@@ -123,8 +124,8 @@ async def test_the_stream_ends_when_its_session_has_expired(here: Site) -> None:
     assert (await browser.get("/live")).status == 303
 
 
-async def test_stopping_the_server_does_not_wait_for_open_pages(line: Line) -> None:
-    async with site(line) as here:
-        browser = await here.signed_in(await here.agent())
-        stream = await follow(browser)
+async def test_streams_end_by_themselves_when_the_server_stops(here: Site) -> None:
+    browser = await here.signed_in(await here.agent())
+    stream = await follow(browser)
+    await here.server.app.shutdown()
     assert (await stream.content.read()).endswith(b"retry: 1000\n\n")
