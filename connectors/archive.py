@@ -44,7 +44,7 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             return
         if not line:
             return
-        if len(line) > LONGEST_LINE:
+        if len(line) > LONGEST_LINE and not line.endswith(b"\n"):
             while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                 continue
         yield number, line

@@ -44,7 +44,7 @@ class EchoConnector(Connector):
             return [
                 InboundMessage(
                     external_id=event["id"],
-                    thread_key=str(event.get("thread", event["author"])),
+                    thread_key=str(event.get("thread") or event["author"]),
                     author=Author(
                         event["author"], name=str(event.get("name", "")), handle=str(event.get("handle", ""))
                     ),
@@ -86,4 +86,7 @@ def read_time(value: Json) -> datetime:
     if not isinstance(value, str):
         raise ValueError("sent_at: expected an ISO 8601 time")
     found = datetime.fromisoformat(value)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    try:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("sent_at: too near to the first or last year") from None

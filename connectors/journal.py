@@ -32,7 +32,8 @@ class Journal:
         """All that was sent, in order."""
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        # Not splitlines: a text may hold U+2028 and other signs that end a line for Python, but not in JSONL.
+        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").split("\n") if line]
 
     def has(self, key: str) -> bool:
         """Whether a message with this key was sent."""

@@ -159,7 +159,10 @@ def read_time(value: Json) -> datetime:
         return datetime.fromtimestamp(number / 1000 if abs(number) > 1e11 else number, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         found = _written_time(str(value).strip())
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    try:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("created: too near to the first or last year") from None
 
 
 def _written_time(value: str) -> datetime:

@@ -36,9 +36,7 @@ def text_of(line: bytes) -> str:
 def as_json(document: Document) -> str:
     """Return one line of JSON with label, score, scores and model of every field."""
     fields = ((field, getattr(document, field)) for field in FIELDS)
-    return json.dumps(
-        {field: asdict(found) if found else None for field, found in fields}, ensure_ascii=False
-    )
+    return json.dumps({field: asdict(found) if found else None for field, found in fields}, ensure_ascii=False)
 
 
 def analyze(pipeline: Pipeline, lines: BinaryIO, out: BinaryIO) -> None:

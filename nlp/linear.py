@@ -65,9 +65,7 @@ class LinearComponent:
                     raise ValueError(f"{path} holds weights for {stored['field']}, not for {field}")
                 weights = stored["weights"].astype(np.float32) * stored["scale"].astype(np.float32)
                 labels = tuple(str(label) for label in stored["labels"])
-                return cls(
-                    field, labels, weights, stored["bias"].astype(np.float32), float(stored["temperature"])
-                )
+                return cls(field, labels, weights, stored["bias"].astype(np.float32), float(stored["temperature"]))
         except KeyError as error:
             raise ValueError(f"{path} is not a weights file: {error}") from error
 

@@ -13,9 +13,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m nlp.train", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with <task>.<split>.jsonl.gz")
-    parser.add_argument(
-        "--sources", nargs="*", default=[], help="only these sources (default: all); 'made' = ours"
-    )
+    parser.add_argument("--sources", nargs="*", default=[], help="only these sources (default: all); 'made' = ours")
     parser.add_argument("--tasks", nargs="*", default=list(FIELDS), choices=FIELDS, help="only these tasks")
     parser.add_argument("--out", type=Path, default=Path("nlp/models"), help="where the weights go")
     parser.add_argument(
@@ -26,9 +24,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--made", type=int, default=30_000, help="messages to make from our grammars")
     parser.add_argument("--steps", type=int, default=60, help="most L-BFGS steps a task")
-    parser.add_argument(
-        "--limit", type=int, default=0, help="rows of each file to read, 0 = all (for a trial)"
-    )
+    parser.add_argument("--limit", type=int, default=0, help="rows of each file to read, 0 = all (for a trial)")
     parser.add_argument("--seed", type=int, default=7)
     return parser.parse_args(words)
 

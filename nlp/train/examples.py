@@ -97,9 +97,7 @@ def sentiment(rows: Iterable[Row], made: Iterable[Message], seed: int) -> Iterat
         if row.task == "sentiment":
             allowed = ("negative", "positive") if row.source in NO_NEUTRAL else ()
             # umsab has only negative English rows in training, and much of its Hindi is English
-            weight = (
-                0.7 if row.source == "umsab" and row.lang in ("en", "hi") else weights.get(row.source, 1.0)
-            )
+            weight = 0.7 if row.source == "umsab" and row.lang in ("en", "hi") else weights.get(row.source, 1.0)
             yield Example(row.text, row.lang, row.source, (row.label,), allowed, weight)
     for word, lang, label in words() if made else ():
         yield Example(word, lang, "made", (label,), weight=1.0)
@@ -125,9 +123,7 @@ def complaint(rows: Iterable[Row], made: Iterable[Message], seed: int) -> Iterat
     """Learn complaints from the complaint set, airline reasons and praise, made messages, general text."""
     for row in rows:
         if row.task == "complaint":
-            yield Example(
-                row.text, row.lang, row.source, (row.label,), weight=1.5, held_out=_held(row.text, 15)
-            )
+            yield Example(row.text, row.lang, row.source, (row.label,), weight=1.5, held_out=_held(row.text, 15))
         elif row.task == "reason" and row.label not in _PRAISE_REASONS:
             yield Example(row.text, row.lang, row.source, ("complaint",), weight=0.25)
         elif row.task == "sentiment" and row.source == "airline":
@@ -156,22 +152,12 @@ def intent(rows: Iterable[Row], made: Iterable[Message], seed: int) -> Iterator[
                 yield Example(row.text, row.lang, row.source, (label,), weight=0.25)
         elif row.task == "complaint":
             general = row.source.split("/")[-1] in ("random_tweet", "random_reply")
-            wanted = (
-                ("complaint",)
-                if row.label == "complaint"
-                else ("other", "praise")
-                if general
-                else _NO_COMPLAINT
-            )
+            wanted = ("complaint",) if row.label == "complaint" else ("other", "praise") if general else _NO_COMPLAINT
             yield Example(row.text, row.lang, row.source, wanted, held_out=_held(row.text, 15))
         elif row.task == "reason" and row.label not in _PRAISE_REASONS:
             yield Example(row.text, row.lang, row.source, ("complaint", "leaving"), weight=0.2)
         elif row.task == "sentiment" and row.source == "airline" and row.label != "negative":
-            wanted = (
-                ("praise", "other")
-                if row.label == "positive"
-                else ("question", "request", "other", "purchase")
-            )
+            wanted = ("praise", "other") if row.label == "positive" else ("question", "request", "other", "purchase")
             yield Example(row.text, row.lang, row.source, wanted, weight=0.3)
         elif row.task == "sentiment" and (weak := _general(row, ("other",))):
             yield weak

@@ -42,9 +42,7 @@ def _rows(recipe: Recipe, split: str, forbidden: set[str]) -> list[Row]:
     """Read the rows of a split, without other sources and without texts that are kept for judging."""
     chosen: list[Row] = []
     for path in sorted(recipe.data.glob(f"*.{split}.jsonl.gz")):
-        rows = (
-            row for row in read([path]) if not recipe.sources or row.source.split("/")[0] in recipe.sources
-        )
+        rows = (row for row in read([path]) if not recipe.sources or row.source.split("/")[0] in recipe.sources)
         chosen.extend(islice(rows, recipe.limit or None))
     return [row for row in chosen if normalize(row.text) not in forbidden]
 
@@ -59,12 +57,9 @@ def _made(recipe: Recipe, forbidden: set[str]) -> list[Message]:
 def _hashed(chosen: Sequence[Example]) -> Ngrams:
     """Hash the texts of examples, a few at a time because hashing takes memory."""
     parts = [
-        ngrams([normalize(one.text) for one in chosen[start : start + 512]])
-        for start in range(0, len(chosen), 512)
+        ngrams([normalize(one.text) for one in chosen[start : start + 512]]) for start in range(0, len(chosen), 512)
     ]
-    return Ngrams(
-        np.concatenate([part.hashes for part in parts]), np.concatenate([part.counts for part in parts])
-    )
+    return Ngrams(np.concatenate([part.hashes for part in parts]), np.concatenate([part.counts for part in parts]))
 
 
 def _judge(field: Field, component: LinearComponent, held: Sequence[Example]) -> Iterator[str]:

@@ -86,7 +86,5 @@ def fit(
 
 def temperature(logits: NDArray[np.float64], targets: Targets) -> float:
     """Return the divisor of the logits with the least loss (temperature scaling, Guo et al. 2017)."""
-    found = minimize_scalar(
-        lambda log: loss(logits / np.exp(log), targets)[0], bounds=(-2, 2), method="bounded"
-    )
+    found = minimize_scalar(lambda log: loss(logits / np.exp(log), targets)[0], bounds=(-2, 2), method="bounded")
     return float(np.exp(found.x))

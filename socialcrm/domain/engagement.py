@@ -54,7 +54,7 @@ class When(Part):
     kind: list[Literal["direct_message", "comment", "mention", "review"]] = []
     words: tuple[str, ...] = ()
     """Any of these phrases; every word of a phrase must be in the message."""
-    hours: str = Field(default="", pattern=r"^(\d\d:\d\d-\d\d:\d\d)?$")
+    hours: str = Field(default="", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$")
     """Local time, end excluded; 22:00-06:00 passes midnight."""
     is_sure: bool | None = None
     """Whether complaint and sentiment were sure."""
@@ -84,6 +84,23 @@ class Question(Part):
     answers: dict[str, str] = Field(min_length=1)
 
 
+class Human(Part):
+    phrases: tuple[str, ...] = ()
+
+
+class Book(Part):
+    """The file of rules; each rule is checked by itself, so that a mistake in it is named by its number."""
+
+    rules: list[Any] = []
+    human: Human = Human()
+
+
+class Faq(Part):
+    """The file of frequently asked questions."""
+
+    entries: list[Any] = []
+
+
 @dataclass(frozen=True)
 class Engagement:
     """Rules in order, human-request phrases, replies by language and key, and the FAQ."""
@@ -96,18 +113,17 @@ class Engagement:
     @classmethod
     def load(cls, rules: Path, replies: Path, faq: Path) -> "Engagement":
         """Read the three; raises EngagementError with one sentence."""
-        book = _toml(rules)
-        found = tuple(_check(Rule, entry, f"{rules}, rule {i + 1}") for i, entry in enumerate(book.get("rules", [])))
-        questions = tuple(
-            _check(Question, entry, f"{faq}, entry {i + 1}") for i, entry in enumerate(_toml(faq).get("entries", []))
-        )
+        book = _check(Book, _toml(rules), str(rules))
+        found = tuple(_check(Rule, entry, f"{rules}, rule {i + 1}") for i, entry in enumerate(book.rules))
+        entries = _check(Faq, _toml(faq), str(faq)).entries
+        questions = tuple(_check(Question, entry, f"{faq}, entry {i + 1}") for i, entry in enumerate(entries))
         texts = {language: _replies(replies / f"{language}.toml") for language in LANGUAGES}
         for rule in found:
             if rule.then.reply and rule.then.reply not in texts["fr"]:
                 raise EngagementError(
                     f"{rules}, rule {rule.name!r}: there is no reply {rule.then.reply!r} in {replies}."
                 )
-        return cls(found, tuple(book.get("human", {}).get("phrases", [])), texts, questions)
+        return cls(found, book.human.phrases, texts, questions)
 
     def reply(self, language: str, key: str, **values: object) -> str:
         """The text `key` in `language` with its braces filled in."""

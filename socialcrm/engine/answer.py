@@ -108,7 +108,8 @@ async def send_all(session: AsyncSession, drafts: Sequence[Draft], now: datetime
         items.append(_item(draft, number, recipient, now))
         conversation.message_count += 1
         conversation.last_message_at = max(conversation.last_message_at, now)
-        conversation.preview = preview(draft.text)
+        if draft.author is AuthorKind.AGENT:  # in the queue the customer's words tell more than our automatic ones
+            conversation.preview = preview(draft.text)
     await insert_rows(session, OutboxItem, items)
     return numbers
 

@@ -26,8 +26,7 @@ class Channels:
 
     async def connector(self, channel_id: int) -> Connector:
         """The open connector of a channel; raises ChannelGone, KeyLost or KeyError (no such connector)."""
-        if channel_id in self._open:
-            return self._open[channel_id][1]
+        # The row is read each time: another process may have connected the channel anew.
         async with self._database.read() as session:
             channel = await session.get(Channel, channel_id)
         if channel is None:

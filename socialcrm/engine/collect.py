@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlmodel import col
 
-from connectors.base import AuthExpired, ConnectorError, Page, TryLater
+from connectors.base import AuthExpired, Connector, ConnectorError, Json, Page, TryLater
 from socialcrm.domain.channel import Channel, ChannelStatus
 from socialcrm.engine import ledger
 from socialcrm.engine.line import Line
+from socialcrm.secrets import KeyLost
 
 log = logging.getLogger(__name__)
 LONGEST_POLL = timedelta(minutes=2)
@@ -23,7 +24,7 @@ async def channels_due(line: Line) -> list[int]:
     query = select(Channel).where(col(Channel.status) == ChannelStatus.ACTIVE, _is_due(now))
     async with line.database.read() as session:
         channels = (await session.execute(query)).scalars().all()
-    return [channel.id for channel in channels if channel.id and line.channels.open(channel).is_polled]
+    return [channel.id for channel in channels if channel.id and _is_polled(line, channel)]
 
 
 async def collect(line: Line, channel_id: int) -> int:
@@ -31,10 +32,9 @@ async def collect(line: Line, channel_id: int) -> int:
     channel = await _claim(line, channel_id)
     if channel is None:
         return 0
-    connector = line.channels.open(channel)
     try:
-        async with asyncio.timeout(LONGEST_POLL.total_seconds() - 20):
-            page = await connector.poll(channel.cursor)
+        connector = line.channels.open(channel)
+        page = await _poll(line, connector, channel.cursor)
     except AuthExpired as error:
         await _trouble(line, channel_id, error.reason, AFTER_TROUBLE, ChannelStatus.SIGNED_OUT)
     except TryLater as error:
@@ -43,13 +43,54 @@ async def collect(line: Line, channel_id: int) -> int:
         await _trouble(line, channel_id, error.reason, AFTER_TROUBLE)
     except TimeoutError:
         await _trouble(line, channel_id, "The platform did not answer in time.", AFTER_TROUBLE)
+    except (KeyLost, KeyError) as error:
+        await _trouble(line, channel_id, str(error.args[0]), AFTER_TROUBLE)
     except Exception as error:
         log.exception("channel %s could not be polled", channel_id)
         await _trouble(line, channel_id, f"Internal error ({type(error).__name__}): see the log.", AFTER_TROUBLE)
     else:
+        if page is None:
+            return await _leave(line, channel_id)
         await _keep(line, channel_id, page, 0.0 if page.more or page.events else connector.poll_seconds)
         return len(page.events)
     return 0
+
+
+async def forget_polls(line: Line) -> None:
+    """At the start of an embedded installation: no poll of its one process can still be under way."""
+    if line.database.is_sqlite:
+        async with line.database.write() as session:
+            await session.execute(update(Channel).values(poll_after_at=None))
+
+
+async def _poll(line: Line, connector: Connector, cursor: Json) -> Page | None:
+    """The next page; None when we are stopping and the platform has nothing to say yet."""
+    poll = asyncio.ensure_future(connector.poll(cursor))
+    stop = asyncio.ensure_future(line.stopped.wait())
+    seconds = LONGEST_POLL.total_seconds() - 20
+    await asyncio.wait({poll, stop}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if poll.done():
+        return poll.result()
+    poll.cancel()
+    await asyncio.gather(poll, return_exceptions=True)
+    if line.stopped.is_set():
+        return None
+    raise TimeoutError
+
+
+async def _leave(line: Line, channel_id: int) -> int:
+    """Give the poll back, so that the next process need not wait for it."""
+    async with line.database.write() as session:
+        await session.execute(update(Channel).where(col(Channel.id) == channel_id).values(poll_after_at=line.now()))
+    return 0
+
+
+def _is_polled(line: Line, channel: Channel) -> bool:
+    try:
+        return line.channels.open(channel).is_polled
+    except (KeyLost, KeyError):
+        return True  # polling it will say what is wrong
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

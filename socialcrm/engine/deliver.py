@@ -166,7 +166,7 @@ def _wait(line: Line, item: OutboxItem, error: TryLater) -> Outcome:
 def back_off(attempt: int) -> float:
     """Seconds before attempt `attempt` + 1: doubling from 2, at most an hour, with full jitter on the upper half
     (https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/)."""
-    longest = min(FIRST_WAIT * 2 ** (attempt - 1), LONGEST_WAIT)
+    longest = min(FIRST_WAIT * 2 ** min(attempt - 1, 30), LONGEST_WAIT)
     return random.uniform(longest / 2, longest)
 
 
@@ -176,13 +176,14 @@ async def _record_surely(line: Line, channel_id: int, outcomes: Sequence[Outcome
     for attempt in range(1, 1000):
         try:
             await _record(line, channel_id, outcomes)
-            return
         except SQLAlchemyError:
             waited = line.now() - min(o.item.claimed_at or line.now() for o in outcomes)
             if waited > timedelta(seconds=line.settings.line.lease_seconds):
                 raise
             log.warning("outcomes of channel %s could not be written down; trying again", channel_id)
             await asyncio.sleep(min(0.1 * 2**attempt, 5.0))
+        else:
+            return
 
 
 async def _record(line: Line, channel_id: int, outcomes: Sequence[Outcome]) -> None:
@@ -278,18 +279,19 @@ def _is_running(pid: int) -> bool:
 
 
 async def _reconcile_one(line: Line, item: OutboxItem) -> None:
-    connector = await line.channels.connector(item.channel_id)
-    if not connector.can("find_sent"):
-        await _record(
-            line, item.channel_id, [Outcome(item, OutboxStatus.UNKNOWN, "We stopped while it was being sent.")]
-        )
-        return
     try:
+        connector = await line.channels.connector(item.channel_id)
+        if not connector.can("find_sent"):
+            raise Refused("We stopped while it was being sent.")
         sent = await _find(line, connector, item)
     except (TryLater, AuthExpired, TimeoutError):
         log.info("outbox item %s cannot be reconciled now", item.id)
     except Refused as error:
         await _record(line, item.channel_id, [Outcome(item, OutboxStatus.UNKNOWN, error.reason)])
+    except Exception as error:  # a lost key, a mistake of ours: it must not keep the others, or the start, back
+        log.exception("outbox item %s cannot be reconciled", item.id)
+        reason = f"Internal error ({type(error).__name__}): see the log."
+        await _record(line, item.channel_id, [Outcome(item, OutboxStatus.UNKNOWN, reason)])
     else:
         status = OutboxStatus.SENT if sent else OutboxStatus.WAITING
         await _record(line, item.channel_id, [Outcome(item, status, sent=sent)])

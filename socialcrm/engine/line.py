@@ -38,6 +38,8 @@ class Line:
     now: Callable[[], datetime] = utc_now
     work: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when rows were written that a step may take: the line starts at once instead of at its next look."""
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the timetable should end: loops end after what they are doing, and a poll that only waits is left."""
 
 
 StepFunction = Callable[[Line], Awaitable[int]]

@@ -18,6 +18,7 @@ from socialcrm.engine.survey import survey
 from socialcrm.engine.triage import triage
 
 log = logging.getLogger(__name__)
+STOP_SECONDS = 30
 STEPS: tuple[StepFunction, ...] = (ingest, analyze, triage, survey)
 
 
@@ -47,7 +48,9 @@ class Timetable:
 
     async def start(self) -> None:
         """Begin. Items that a crash left behind are settled first."""
+        self._line.stopped.clear()
         await deliver.reconcile(self._line)
+        await collect.forget_polls(self._line)
         self._spawn(self._run_steps())
         self._spawn(self._run_each(self._to_send, "deliver", deliver.channels_due, deliver.deliver))
         self._spawn(self._run_each(asyncio.Event(), "collect", collect.channels_due, collect.collect))
@@ -56,20 +59,32 @@ class Timetable:
         self._scheduler.start()
 
     def every(self, seconds: float, job: Callable[[], Awaitable[None]], name: str) -> None:
-        """Run `job` every so many seconds, never twice at once."""
-        self._scheduler.add_job(job, "interval", seconds=seconds, id=name, max_instances=1, coalesce=True)
+        """Run `job` every so many seconds, never twice at once, in a task that `stop` waits for."""
+
+        async def run() -> None:
+            if (name, 0) not in self._busy:
+                self._busy.add((name, 0))
+                self._spawn(self._work_once(name, job))
+
+        self._scheduler.add_job(run, "interval", seconds=seconds, id=name, coalesce=True)
 
     async def stop(self) -> None:
-        """End, leaving what is not finished in its rows."""
+        """End after what is under way, leaving the rest in its rows. Nothing is cancelled in the middle of a query:
+        aiosqlite's connection would then never close."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._line.stopped.set()
+        self._line.work.set()
+        self._to_send.set()
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _run_steps(self) -> None:
         line = self._line
-        while True:
+        while not line.stopped.is_set():
             line.work.clear()
             try:
                 taken = sum([await step(line) for step in STEPS])
@@ -91,7 +106,7 @@ class Timetable:
         work: Callable[[Line, int], Awaitable[int]],
     ) -> None:
         """Do the work of each channel that is due in a task of its own, one task per channel at a time."""
-        while True:
+        while not self._line.stopped.is_set():
             signal.clear()
             try:
                 for number in await due(self._line):
@@ -100,19 +115,28 @@ class Timetable:
                         self._spawn(self._work(signal, name, number, work))
             except Exception:
                 log.exception("%s stopped; going on in a moment", name)
-            await _wait(signal, self._line.settings.line.idle_seconds)
+            if not self._line.stopped.is_set():
+                await _wait(signal, self._line.settings.line.idle_seconds)
 
     async def _work(
         self, signal: asyncio.Event, name: str, number: int, work: Callable[[Line, int], Awaitable[int]]
     ) -> None:
         try:
-            while await work(self._line, number):
+            while await work(self._line, number) and not self._line.stopped.is_set():
                 pass
         except Exception:
             log.exception("%s of channel %s stopped", name, number)
         finally:
             self._busy.discard((name, number))
             signal.set()
+
+    async def _work_once(self, name: str, job: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await job()
+        except Exception:
+            log.exception("%s stopped", name)
+        finally:
+            self._busy.discard((name, 0))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -42,7 +42,10 @@ async def survey(line: Line) -> int:
         for resolution in due:
             conversation = await session.get_one(Conversation, resolution.conversation_id)
             contact = await session.get_one(Contact, conversation.contact_id)
-            is_asked = settings.is_on and conversation.status == ConversationStatus.RESOLVED and not contact.is_bot
+            # Of one that was reopened meanwhile only the last resolution counts.
+            is_last = conversation.resolved_at == resolution.resolved_at
+            is_resolved = conversation.status == ConversationStatus.RESOLVED and is_last
+            is_asked = settings.is_on and is_resolved and not contact.is_bot
             resolution.survey = ResolutionSurvey.SENT if is_asked else ResolutionSurvey.SKIPPED
             if is_asked:
                 await _ask(session, line, resolution, conversation, contact)

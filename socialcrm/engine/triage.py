@@ -173,7 +173,13 @@ async def _write(session: AsyncSession, batch: Batch) -> None:
 
 async def _batch(session: AsyncSession, line: Line, conversations: Sequence[Conversation]) -> Batch:
     numbers = [c.id for c in conversations]
-    contacts = select(Contact).where(col(Contact.id).in_({c.contact_id for c in conversations}))
+    # Locked, so that two processes with a conversation of one person each do not both answer them.
+    contacts = (
+        select(Contact)
+        .where(col(Contact.id).in_({c.contact_id for c in conversations}))
+        .order_by(col(Contact.id))
+        .with_for_update(key_share=True)
+    )
     channels = select(Channel).where(col(Channel.id).in_({c.channel_id for c in conversations}))
     cases = select(Case).where(col(Case.conversation_id).in_(numbers), col(Case.status) == "open")
     return Batch(

@@ -53,8 +53,6 @@ CONFIG: Spec = {
     "axisY": {"domain": False, "ticks": False, "tickCount": 4},
     "legend": {
         "orient": "top",
-        "columns": 3,
-        "labelLimit": 150,
         "title": None,
         "labelColor": "var(--text-2)",
         "labelFontSize": 12,
@@ -62,8 +60,8 @@ CONFIG: Spec = {
         "symbolSize": 90,
         "columnPadding": 14,
         "offset": 12,
-        "labelLimit": 200,
-        "columns": 4,
+        "labelLimit": 160,
+        "columns": 3,
     },
 }
 

@@ -2,149 +2,19 @@
 
 import asyncio
 import re
-import shutil
-import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
-from sqlmodel import col, select
+from playwright.async_api import BrowserContext, Locator, Page, expect
 
-from config.settings import Settings, load_settings
 from socialcrm.domain.ledger import RawEventRow
-from socialcrm.domain.rows import Agent, Channel, Conversation, Message
-from socialcrm.engine.answer import note, reply
-from socialcrm.engine.line import Line
+from socialcrm.domain.rows import Conversation
+from socialcrm.engine.answer import note
 from socialcrm.engine.resolve import resolve
-from socialcrm.engine.schedule import Timetable
-from socialcrm.web.page import STATIC
-from socialcrm.web.server import build_app
+from tests.e2e.site import AXE, Site
 from tests.requirements import require
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-AXE = Path(__file__).parents[2] / "socialcrm/web/frontend/node_modules/axe-core/axe.min.js"
 EVIL = '<img src=x onerror="document.title=1"><script>document.title=2</script> \u202egnp\u200b.exe'
-
-
-@pytest.fixture
-async def database_url(sqlite_template: Path, tmp_path: Path) -> str:
-    path = tmp_path / "socialcrm.db"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    return load_settings(
-        storage={"folder": str(tmp_path / "data"), "database": database_url},
-        line={"idle_seconds": 0.05},
-        survey={"delay_seconds": 0},
-        demo={"is_on": True},
-    )
-
-
-class Site:
-    """The server, which can be taken down and started again at the same address, and the line behind it."""
-
-    def __init__(self, line: Line) -> None:
-        self.line = line
-        self.port = 0
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        self._runner = web.AppRunner(build_app(self.line), shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    async def rows(self, table: type[Any]) -> list[Any]:
-        async with self.line.database.read() as session:
-            return list((await session.execute(select(table).order_by(col(table.id)))).scalars())
-
-    async def agent(self) -> Agent:
-        return next(iter(await self.rows(Agent)))  # type: ignore[no-any-return]
-
-    async def conversation(self) -> Conversation:
-        return (await self.rows(Conversation))[-1]  # type: ignore[no-any-return]
-
-    async def answer(self, text: str) -> None:
-        agent = await self.agent()
-        async with self.line.database.write() as session:
-            conversation = await session.get_one(Conversation, (await self.conversation()).id)
-            await reply(session, self.line, conversation, text, agent, uuid.uuid4().hex)
-        self.line.work.set()
-        self.line.live.ring()
-
-    async def incoming(self) -> list[str]:
-        return [m.text for m in await self.rows(Message) if m.direction == "in"]
-
-
-@pytest.fixture
-async def site(line: Line) -> AsyncIterator[Site]:
-    if not (STATIC / "widget.js").exists():
-        require("the built assets (python hatch_build.py)")
-    now = line.now()
-    channel = Channel(
-        connector="webchat",
-        key="demo-chat",
-        name="Chat du site",
-        settings={"title": "Wasla Télécom"},
-        credentials=line.vault.encrypt({"visitor_secret": "a secret of the test"}),
-        created_at=now,
-        changed_at=now,
-    )
-    async with line.database.write() as session:
-        session.add_all([channel, Agent(email="amina@wasla.example", name="Amina Ferhat", created_at=now)])
-    site, timetable = Site(line), Timetable(line)
-    await timetable.start()
-    await site.start()
-    yield site
-    await site.stop()
-    await timetable.stop()
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        require(f"Chromium at {CHROMIUM}")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-@pytest.fixture
-def look() -> dict[str, Any]:
-    """What a test says of its browser: size, colours."""
-    return {}
-
-
-@pytest.fixture
-async def context(browser: Browser, look: dict[str, Any]) -> AsyncIterator[BrowserContext]:
-    context = await browser.new_context(reduced_motion="reduce", **look)
-    context.set_default_timeout(10_000)
-    yield context
-    await context.close()
-
-
-@pytest.fixture
-async def page(context: BrowserContext, site: Site) -> Page:
-    page = await context.new_page()
-    await page.goto(f"{site.url}/demo/")
-    return page
 
 
 def panel(page: Page) -> Locator:

@@ -36,9 +36,7 @@ SHORT = [
 
 
 @pytest.mark.parametrize(("text", "language"), COMPLAINTS)
-def test_a_complaint_is_a_negative_complaint_in_its_language(
-    pipeline: Pipeline, text: str, language: str
-) -> None:
+def test_a_complaint_is_a_negative_complaint_in_its_language(pipeline: Pipeline, text: str, language: str) -> None:
     assert labels(pipeline.analyze([text])[0]) == (language, "negative", "complaint", "complaint")
 
 
@@ -101,18 +99,14 @@ def test_order_is_kept_over_many_batches(pipeline: Pipeline) -> None:
 
 def test_a_text_is_understood_the_same_alone_and_in_a_batch(pipeline: Pipeline) -> None:
     texts = ["", *(text for text, *_ in OTHERS), "😡😡", *(text for text, _ in COMPLAINTS)]
-    assert [labels(one) for one in pipeline.analyze(texts)] == [
-        labels(pipeline.analyze([text])[0]) for text in texts
-    ]
+    assert [labels(one) for one in pipeline.analyze(texts)] == [labels(pipeline.analyze([text])[0]) for text in texts]
 
 
 def test_no_texts_give_no_documents(pipeline: Pipeline) -> None:
     assert pipeline.analyze([]) == []
 
 
-@pytest.mark.parametrize(
-    "text", ["", " ", "\n\t", "@someone", "...", "\u200f\u200b", "\x00\x07", "\ud800", "ـــ"]
-)
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "@someone", "...", "\u200f\u200b", "\x00\x07", "\ud800", "ـــ"])
 def test_a_text_that_says_nothing_gets_a_low_score(pipeline: Pipeline, text: str) -> None:
     document = pipeline.analyze([text])[0]
     assert labels(document) == ("other", "neutral", "other", "other")

@@ -1,4 +1,4 @@
-"""Telegram from end to end: the npm package telegram-test-api as the platform, the real line and timetable as we run it."""
+"""Telegram from end to end: the npm package telegram-test-api as the platform, the line as we run it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

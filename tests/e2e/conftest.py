@@ -1,0 +1,95 @@
+"""The server as it is served, and a real browser to look at it."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from config.settings import Settings, load_settings
+from socialcrm.domain.rows import Agent, Channel, Team, TeamMember
+from socialcrm.engine.line import Line
+from socialcrm.engine.schedule import Timetable
+from socialcrm.web.page import STATIC
+from socialcrm.web.passwords import hash_password
+from tests.e2e.site import CHROMIUM, FLAGS, PASSWORD, Site
+from tests.requirements import require
+
+
+@pytest.fixture
+async def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+    path = tmp_path / "socialcrm.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return load_settings(
+        storage={"folder": str(tmp_path / "data"), "database": database_url},
+        line={"idle_seconds": 0.05},
+        survey={"delay_seconds": 0},
+        demo={"is_on": True},
+    )
+
+
+@pytest.fixture
+async def site(line: Line) -> AsyncIterator[Site]:
+    if not (STATIC / "widget.js").exists():
+        require("the built assets (python hatch_build.py)")
+    now = line.now()
+    channel = Channel(
+        connector="webchat",
+        key="demo-chat",
+        name="Chat du site",
+        settings={"title": "Wasla Télécom"},
+        credentials=line.vault.encrypt({"visitor_secret": "a secret of the test"}),
+        created_at=now,
+        changed_at=now,
+    )
+    async with line.database.write() as session:
+        amina = Agent(email="amina@wasla.example", name="Amina Ferhat", role="admin", locale="fr", created_at=now)
+        amina.password_hash = hash_password(PASSWORD)
+        team = Team(key="technique", name="Technique")
+        session.add_all([channel, amina, team])
+        await session.flush()
+        session.add(TeamMember(team_id=team.id or 0, agent_id=amina.id or 0))
+    site, timetable = Site(line), Timetable(line)
+    await timetable.start()
+    await site.start()
+    yield site
+    await site.stop()
+    await timetable.stop()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        require(f"Chromium at {CHROMIUM}")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def look() -> dict[str, Any]:
+    """What a test says of its browser: size, colours."""
+    return {}
+
+
+@pytest.fixture
+async def context(browser: Browser, look: dict[str, Any]) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(reduced_motion="reduce", **look)
+    context.set_default_timeout(10_000)
+    yield context
+    await context.close()
+
+
+@pytest.fixture
+async def page(context: BrowserContext, site: Site) -> Page:
+    page = await context.new_page()
+    await page.goto(f"{site.url}/demo/")
+    return page
