@@ -28,7 +28,7 @@ run: .venv/.product ## start the demo company on http://127.0.0.1:8080
 	@$(BIN)/socialcrm serve --demo
 
 test: .venv/.dev ## run all tests; what a machine lacks is named and skipped
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: .venv/.dev ## ruff, mypy --strict, import-linter, then the tests
 	@$(BIN)/ruff check .

@@ -9,9 +9,11 @@ import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
 HERE = Path(__file__).parent
 
@@ -54,11 +56,24 @@ class Line(Section):
     max_attempts: int = Field(default=10, ge=1)
 
 
+class Thresholds(Section):
+    """Below this score a field is "unsure"."""
+
+    language: float = Field(default=0.5, ge=0, le=1)
+    sentiment: float = Field(default=0.5, ge=0, le=1)
+    complaint: float = Field(default=0.6, ge=0, le=1)
+    intent: float = Field(default=0.4, ge=0, le=1)
+
+
 class Understanding(Section):
     models: Path | None = None
     """Folder with weights; empty: the shipped ones."""
-    thresholds: dict[str, float] = {"language": 0.5, "sentiment": 0.5, "complaint": 0.6, "intent": 0.4}
-    """Below this score a field is "unsure"."""
+    thresholds: Thresholds = Thresholds()
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _empty_is_shipped(cls, value: Any) -> Any:
+        return value or None
 
 
 class Engagement(Section):
@@ -72,6 +87,15 @@ class Engagement(Section):
     """A message after a longer silence opens a new conversation."""
     default_language: Literal["fr", "ar", "en"] = "fr"
     time_zone: str = "Africa/Algiers"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError("the name of a time zone, such as Africa/Algiers") from None
+        return value
 
 
 class Survey(Section):
@@ -142,10 +166,14 @@ def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{file} is not valid TOML: {error}.") from error
+        except OSError as error:
+            raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
     elif named:
         raise SettingsError(f"{named} does not exist; SOCIALCRM_CONFIG or --config names it.")
     try:
         return Settings(**{**values, **overrides})
+    except UnreadableVariable as error:
+        raise SettingsError(f"A variable of the environment is not valid JSON: {error}.") from error
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(e, file) for e in error.errors())) from error
 

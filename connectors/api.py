@@ -83,6 +83,7 @@ class ApiConnector(Connector):
 
     name: ClassVar[str] = "api"
     label: ClassVar[str] = "API"
+    about: ClassVar[str] = "Any system of yours, by signed JSON in both directions."
     limits: ClassVar[Limits] = Limits(text_length=10_000, buttons=20)
     fields: ClassVar[tuple[Field, ...]] = (
         Field(

@@ -27,10 +27,9 @@ def read_archive(path: Path) -> Iterator[RawEvent]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    is_gzip = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return gzip.open(file, "rb") if is_gzip else file  # type: ignore[return-value]
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if is_gzip else path.open("rb")  # type: ignore[return-value]
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:

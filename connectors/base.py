@@ -230,6 +230,8 @@ class Connector(ABC):
 
     name: ClassVar[str]
     label: ClassVar[str]
+    about: ClassVar[str] = ""
+    """What it is for, in a line, where an admin chooses what to connect."""
     limits: ClassVar[Limits]
     fields: ClassVar[tuple[Field, ...]] = ()
     poll_seconds: ClassVar[float] = 5.0

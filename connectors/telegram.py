@@ -69,6 +69,7 @@ class TelegramConnector(Connector):
 
     name: ClassVar[str] = "telegram"
     label: ClassVar[str] = "Telegram"
+    about: ClassVar[str] = "Private messages to your bot."
     # Bot API, sendMessage: 4096 characters; telegram.constants.InlineKeyboardMarkupLimit: 100 buttons.
     limits: ClassVar[Limits] = Limits(text_length=4096, buttons=100)
     fields: ClassVar[tuple[Field, ...]] = (

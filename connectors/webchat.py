@@ -108,6 +108,7 @@ class WebchatConnector(Connector):
 
     name: ClassVar[str] = "webchat"
     label: ClassVar[str] = "Web chat"
+    about: ClassVar[str] = "A chat on your own pages."
     limits: ClassVar[Limits] = Limits(text_length=4000, buttons=11, body_bytes=65_536)
     takes_hooks: ClassVar[bool] = False
     made_secrets: ClassVar[tuple[str, ...]] = ("visitor_secret",)

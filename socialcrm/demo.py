@@ -38,6 +38,8 @@ from socialcrm.secrets import new_token
 FOLDER = HERE / "demo"
 ADMIN = {"name": "Admin", "email": "admin@wasla.example", "role": "admin", "team": "support", "languages": ["fr"]}
 ONLINE = ("amina", "yacine", "sofiane", "lina")
+TOGETHER = timedelta(minutes=2)
+"""Messages that come closer together than this are taken in one batch."""
 SLOWER = 10
 """After its first round the stream comes so many times more slowly, so that a demo left alone does not drown."""
 SPACE = uuid.UUID("5a0c1a1c-0000-4000-8000-000000000001")
@@ -77,11 +79,13 @@ async def seed(line: Line, console: Console) -> None:
     clock = Clock(acts[0].at)
     past = replace(line, now=clock)
     waits: set[str] = set()
+    last = acts[0].at
     for act in track([a for a in acts if a.at < now], "Playing the demo week", console=console, transient=True):
-        clock.at = act.at
-        if act.kind != "customer" and waits:  # customers' messages may wait together; who acts on them must see them
+        if waits and (act.kind != "customer" or act.at - last > TOGETHER):
+            clock.at = min(last + timedelta(seconds=4), act.at)
             await _through(past, waits)
             waits.clear()
+        clock.at = last = act.at
         await _play(past, act, channels[act.conversation["channel"]])
         waits.add(act.kind)
     clock.at = now

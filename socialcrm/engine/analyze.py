@@ -31,7 +31,7 @@ async def analyze(line: Line) -> int:
         if not rows:
             return 0
         documents = await asyncio.to_thread(understand, line.pipeline, [text for _, text in rows])
-        thresholds = line.settings.understanding.thresholds
+        thresholds = line.settings.understanding.thresholds.model_dump()
         found = [_row(n, d, thresholds, line.now()) for (n, _), d in zip(rows, documents, strict=True)]
         numbers = [number for number, _ in rows]
         await session.execute(delete(Analysis).where(col(Analysis.message_id).in_(numbers)))  # of an edited message

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind, Handler
-from socialcrm.domain.people import Agent, Presence, TeamMember
+from socialcrm.domain.people import Agent, Presence, Role, TeamMember
 from socialcrm.engine.line import Line
 
 BUSY = (ConversationStatus.OPEN, ConversationStatus.PENDING)
@@ -43,7 +43,7 @@ async def take(session: AsyncSession, line: Line, conversation_id: int, agent: A
 
 
 class Roster:
-    """The present agents of each team with the room they have left, locked until the session ends, so that two
+    """The present people of role agent in each team and the room they have left, locked until the session ends, so that two
     processes do not fill the same place."""
 
     def __init__(self, agents: Sequence[tuple[Agent, int]], rooms: dict[int, int]) -> None:
@@ -56,7 +56,7 @@ class Roster:
         query = (
             select(Agent, col(TeamMember.team_id))
             .join(TeamMember, col(TeamMember.agent_id) == col(Agent.id))
-            .where(col(Agent.presence) == Presence.ONLINE, col(Agent.is_active))
+            .where(col(Agent.presence) == Presence.ONLINE, col(Agent.is_active), col(Agent.role) == Role.AGENT)
             .order_by(col(Agent.id))
             .with_for_update(of=Agent, key_share=True)
         )

@@ -1,6 +1,7 @@
 """References: no two cases have the same one, and a slip in reading one is noticed."""
 
 import string
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_every_wrong_sign_and_every_swap_of_some_references_is_noticed() -> None
 def test_no_two_cases_have_the_same_reference_and_neighbours_look_different() -> None:
     references = [reference_of(number) for number in range(1, 20_000)]
     assert len(set(references)) == len(references)
-    alike = sum(one[:3] == other[:3] for one, other in zip(references, references[1:], strict=False))
+    alike = sum(one[:3] == other[:3] for one, other in pairwise(references))
     assert alike < 100
 
 

@@ -43,8 +43,8 @@ class Replay:
 
     def start(self, file: Path, *more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "run.py", "replay", str(file), "--database", self.url, "--answers", str(self.answers)]
-            + ["--wait", "--json", *more],
+            [sys.executable, "run.py", "replay", str(file), "--wait", "--json", "--database", self.url]
+            + ["--answers", str(self.answers), *more],
             cwd=ROOT,
             env={**os.environ, "SOCIALCRM_STORAGE__FOLDER": str(self.folder), "SOCIALCRM_LOG": "ERROR"},
             stdout=subprocess.PIPE,
