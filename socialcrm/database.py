@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event, insert
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
@@ -21,7 +22,10 @@ class Database:
     given up half-way; on PostgreSQL it is an ordinary transaction."""
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except ArgumentError:  # without the address in it: it may hold a password
+            raise ValueError("storage.database is not an address like sqlite:///path or postgresql://…") from None
         if parsed.drivername not in DRIVERS and parsed.drivername not in DRIVERS.values():
             raise ValueError(
                 f"storage.database should start with sqlite:/// or postgresql://; it is {parsed.drivername}://"

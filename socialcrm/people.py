@@ -35,7 +35,8 @@ async def save_agent(
         agent.name = name or agent.name
         agent.role, agent.password_hash = role, hash_password(password)
         agent.failed_count, agent.locked_until_at, agent.is_active = 0, None, True
-        agent.languages = list(languages)
+        if is_new or languages:
+            agent.languages = list(languages)
         session.add(agent)
         await session.flush()
         await session.execute(delete(TeamMember).where(col(TeamMember.agent_id) == agent.id))

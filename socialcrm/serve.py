@@ -1,6 +1,7 @@
 """Run the product: everything in one process, or the line alone."""
 
 import asyncio
+import errno
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,7 +51,14 @@ async def running(line: Line, console: Console) -> AsyncIterator[str]:
     runner = web.AppRunner(build_app(line), access_log=None, handle_signals=False)
     await runner.setup()
     site = web.TCPSite(runner, settings.web.host, settings.web.port)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        where = f"{settings.web.host}:{settings.web.port}"
+        raise OSError(f"Something else listens on {where}: stop it, or choose another with --port.") from error
     await timetable.start()
     if settings.demo.is_on:
         timetable.every(settings.demo.trickle_seconds, Trickle(line).next, "demo trickle")

@@ -110,7 +110,7 @@ def test_migrate_makes_the_rows_and_does_nothing_the_second_time(here: Here) -> 
     [
         (["--database", "mysql://localhost/crm"], "storage.database should start with sqlite:/// or postgresql://"),
         (["--database", "what is this"], "storage.database"),
-        (["--database", "postgresql://nobody@127.0.0.1:1/crm"], "refused"),
+        (["--database", "postgresql://nobody@127.0.0.1:1/crm"], "Connect call failed"),
         (["--config", "gone.toml"], "gone.toml does not exist"),
         (["--config", "broken.toml"], "broken.toml is not valid TOML"),
     ],
@@ -271,7 +271,7 @@ def test_the_doctor_names_what_waits_for_people(here: Here) -> None:
     with sqlite3.connect(here.file) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         values = {c.name: 1 for c in OutboxItem.__table__.columns} | {"status": "unknown", "payload": "{}"}  # type: ignore[attr-defined]
-        values |= {name: "2026-01-01 00:00:00.000000" for name in ("created_at", "due_at", "claimed_at", "sent_at")}
+        values |= dict.fromkeys(("created_at", "due_at", "claimed_at", "sent_at"), "2026-01-01 00:00:00.000000")
         connection.execute(
             f"INSERT INTO outbox_item ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", [*values.values()]
         )

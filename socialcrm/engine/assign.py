@@ -43,8 +43,8 @@ async def take(session: AsyncSession, line: Line, conversation_id: int, agent: A
 
 
 class Roster:
-    """The present people of role agent in each team and the room they have left, locked until the session ends, so that two
-    processes do not fill the same place."""
+    """The present people of role agent in each team and the room they have left; locked until the session ends, so
+    that two processes do not fill the same place."""
 
     def __init__(self, agents: Sequence[tuple[Agent, int]], rooms: dict[int, int]) -> None:
         self._agents = agents
