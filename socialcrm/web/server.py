@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from socialcrm.engine.line import Line
 from socialcrm.web import (
+    attachments,
     channels,
     conversation,
     demo_site,
@@ -44,8 +45,20 @@ HEADERS = {
 }
 YEAR = "public, max-age=31536000, immutable"
 PAGES = (
-    sign_in, me, inbox, conversation, live, reports, channels, ledger, survey_page, webhooks, widget, demo_site,
-)  # fmt: skip
+    sign_in,
+    me,
+    inbox,
+    conversation,
+    attachments,
+    live,
+    reports,
+    channels,
+    ledger,
+    survey_page,
+    webhooks,
+    widget,
+    demo_site,
+)
 
 routes = web.RouteTableDef()
 

@@ -5,11 +5,15 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+import pytest
+
 from connectors.base import Connector, InboundMessage, Json, OutboundMessage, Page, RawEvent, Sent
 from connectors.echo import EchoConnector
 from socialcrm.engine.line import Line
 from tests.story import Story
 
+on_one_database = pytest.mark.parametrize("fresh_database", ["sqlite"], indirect=True)
+"""For what no database can change: rules, words, waits. Making a PostgreSQL database takes longer than the test."""
 Answer = Exception | asyncio.Event | None
 
 

@@ -5,6 +5,7 @@ import asyncio
 from socialcrm.domain.rows import Conversation, ConversationEvent, TeamMember
 from socialcrm.engine.assign import Roster, assign, take
 from socialcrm.engine.line import Line
+from tests.engine.scripted import on_one_database
 from tests.story import Story
 
 
@@ -27,6 +28,7 @@ async def test_of_many_who_take_one_conversation_exactly_one_has_it(line: Line) 
     assert not await try_it(0)
 
 
+@on_one_database
 async def test_a_conversation_can_be_given_to_somebody_and_to_nobody(line: Line) -> None:
     story = await Story.begin(line)
     amina, boss = (
@@ -43,6 +45,7 @@ async def test_a_conversation_can_be_given_to_somebody_and_to_nobody(line: Line)
     assert events == [(boss.id, amina.id), (boss.id, None)]
 
 
+@on_one_database
 async def test_somebody_in_two_teams_has_one_limit(line: Line) -> None:
     story = await Story.begin(line)
     amina = await story.agent("Amina", team="support")

@@ -11,7 +11,7 @@ from socialcrm.domain.rows import Channel, RawEventRow
 from socialcrm.engine import collect
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import Timetable, drain
-from tests.engine.scripted import Script, begin
+from tests.engine.scripted import Script, begin, on_one_database
 from tests.story import Clock, Story, line_with
 
 
@@ -60,6 +60,7 @@ async def test_when_the_events_cannot_be_kept_the_cursor_stays(line: Line) -> No
         (ZeroDivisionError("secret"), "Internal error (ZeroDivisionError): see the log.", 30),
     ],
 )
+@on_one_database
 async def test_trouble_is_shown_on_the_channel_and_cleared_by_the_next_success(
     line: Line, trouble: Exception, shown: str, wait: float
 ) -> None:
@@ -78,6 +79,7 @@ async def test_trouble_is_shown_on_the_channel_and_cleared_by_the_next_success(
     assert (await story.channel_now()).error == ""
 
 
+@on_one_database
 async def test_an_expired_sign_in_stops_polling_until_it_is_connected_again(line: Line) -> None:
     clock = Clock()
     story, script, number = await polled(line_with(line, clock))
@@ -91,6 +93,7 @@ async def test_an_expired_sign_in_stops_polling_until_it_is_connected_again(line
     assert len(script.polled) == 1
 
 
+@on_one_database
 async def test_a_platform_that_never_answers_is_given_up_before_anybody_else_may_poll(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +141,7 @@ async def test_a_channel_that_cannot_be_opened_shows_why_and_stops_no_other(line
     assert "pigeon" in errors["gone"]
 
 
+@on_one_database
 async def test_the_timetable_polls_ingests_and_answers_by_itself(line: Line) -> None:
     story, script, _ = await polled(line)
     script.pages.append(page(*range(20), cursor=20))

@@ -18,7 +18,7 @@ from socialcrm.engine.answer import CannotAnswer, mark_sent, retry
 from socialcrm.engine.answer import reply as answer
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import STEPS, deliver_due, drain
-from tests.engine.scripted import SCRIPTS, Script, begin
+from tests.engine.scripted import SCRIPTS, Script, begin, on_one_database
 from tests.story import Clock, Story, line_with
 
 
@@ -57,6 +57,7 @@ async def test_the_same_key_is_the_same_answer(line: Line) -> None:
     assert script.got == ["Bonjour !", "Bonjour !"]
 
 
+@on_one_database
 async def test_an_answer_that_cannot_be_sent_is_refused_with_a_sentence(line: Line) -> None:
     story, script = await begin(line)
     await story.customer_writes("bonjour")
@@ -68,6 +69,7 @@ async def test_an_answer_that_cannot_be_sent_is_refused_with_a_sentence(line: Li
     assert (script.got, await story.messages("out")) == ([], [])
 
 
+@on_one_database
 async def test_what_was_sent_is_written_down(line: Line) -> None:
     clock = Clock()
     story, script = await waiting(line_with(line, clock))
@@ -93,6 +95,7 @@ async def test_order_is_kept_inside_a_conversation_also_when_one_has_to_wait(lin
     assert script.got == ["1", "other", "2", "3"]
 
 
+@on_one_database
 async def test_a_platform_that_says_how_long_is_waited_for_so_long_and_left_alone(line: Line) -> None:
     clock = Clock()
     story, script = await waiting(line_with(line, clock), TryLater("Too many requests", retry_after=35))
@@ -109,6 +112,7 @@ async def test_a_platform_that_says_how_long_is_waited_for_so_long_and_left_alon
     assert (await story.channel_now()).error == ""
 
 
+@on_one_database
 async def test_without_a_time_the_wait_grows_the_others_go_on_and_it_is_given_up(line: Line) -> None:
     clock = Clock()
     attempts = 6
@@ -135,6 +139,7 @@ def test_no_wait_is_longer_than_an_hour() -> None:
         assert 1 <= deliver.back_off(attempt) <= 3600
 
 
+@on_one_database
 async def test_a_refusal_is_shown_in_the_platforms_words_and_not_tried_again(line: Line) -> None:
     clock = Clock()
     story, script = await waiting(
@@ -175,6 +180,7 @@ async def test_a_channel_that_is_signed_out_keeps_its_queue_and_sends_it_after_r
     assert script.got.index("1") < script.got.index("2")
 
 
+@on_one_database
 async def test_new_credentials_that_another_process_wrote_are_used(line: Line) -> None:
     """A worker keeps connectors open; the web process changes the row."""
     story, old = await waiting(line)
@@ -188,6 +194,7 @@ async def test_new_credentials_that_another_process_wrote_are_used(line: Line) -
 
 
 @pytest.mark.parametrize("decision", ["retry", "mark_sent"])
+@on_one_database
 async def test_nobody_knows_whether_it_was_sent_until_an_agent_decides(line: Line, decision: str) -> None:
     story, script = await waiting(line, MaybeSent("The connection was lost."), texts=("1", "2"))
     await drain(line)
@@ -202,6 +209,7 @@ async def test_nobody_knows_whether_it_was_sent_until_an_agent_decides(line: Lin
     assert script.got == (["2", "1"] if decision == "retry" else ["2"])
 
 
+@on_one_database
 async def test_a_platform_that_does_not_answer_leaves_it_unknown(line: Line) -> None:
     silence = asyncio.Event()
     story, script = await waiting(line_with(line, line={"send_timeout_seconds": 0.1}), silence)
@@ -210,6 +218,7 @@ async def test_a_platform_that_does_not_answer_leaves_it_unknown(line: Line) -> 
     assert (script.tried, script.got) == (1, [])
 
 
+@on_one_database
 async def test_a_mistake_of_ours_fails_one_text_and_is_logged(line: Line, caplog: pytest.LogCaptureFixture) -> None:
     story, script = await waiting(line, ZeroDivisionError("text of the customer"), texts=("1", "2"))
     await drain(line)
@@ -247,6 +256,7 @@ async def test_after_a_crash_the_platform_is_asked_and_what_it_has_is_not_sent_a
     assert [status for status, _ in await story.outbox()] == ["sent", "sent"]
 
 
+@on_one_database
 async def test_after_a_crash_what_the_platform_does_not_have_is_sent(line: Line) -> None:
     story, script = await crashed(line, "scripted", f"{deliver.HOST}:{dead_process()}")
     script.trouble = TryLater("busy")
@@ -258,6 +268,7 @@ async def test_after_a_crash_what_the_platform_does_not_have_is_sent(line: Line)
     assert script.got == ["1", "2"]
 
 
+@on_one_database
 async def test_after_a_crash_nothing_is_known_where_the_platform_cannot_be_asked(line: Line) -> None:
     story, script = await crashed(line, "forgetful", f"{deliver.HOST}:{dead_process()}")
     await deliver.reconcile(line)
@@ -285,6 +296,7 @@ async def test_trouble_with_one_abandoned_text_does_not_keep_the_others_or_the_s
     assert (script.got, script_2.got) == (["2"], ["3"])
 
 
+@on_one_database
 async def test_a_living_process_keeps_what_it_claimed_until_its_lease_is_over(line: Line) -> None:
     clock = Clock()
     late = line_with(line, clock, line={"lease_seconds": 300})

@@ -11,7 +11,7 @@ from socialcrm.engine.ingest import ingest
 from socialcrm.engine.ledger import LedgerCounts
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import drain
-from tests.engine.scripted import begin
+from tests.engine.scripted import begin, on_one_database
 from tests.story import Clock, Story, line_with
 
 COMPLAINT = "My internet has been down for three days, this is unacceptable!"
@@ -35,6 +35,7 @@ async def test_an_event_that_comes_again_is_a_duplicate_and_nothing_is_done_twic
     assert (conversation.message_count, conversation.unread_count) == (2, 1)
 
 
+@on_one_database
 async def test_the_same_number_on_another_channel_is_another_message(line: Line) -> None:
     first, second = await Story.begin(line, "one"), await Story.begin(line, "two")
     await first.customer_writes("hello", number="m-1")
@@ -73,6 +74,7 @@ async def test_the_ledger_balances_whatever_comes(line: Line) -> None:
     assert {fate: getattr(found, fate) for fate in expected} == expected
 
 
+@on_one_database
 async def test_an_unknown_payload_is_kept_with_the_reason(line: Line) -> None:
     story = await Story.begin(line)
     await story.platform_says([[], {"id": "1", "author": ""}, {"id": "2", "author": "a", "kind": "letter"}])
@@ -126,6 +128,7 @@ async def test_an_edit_is_understood_anew_and_answered_only_once(line: Line) -> 
     assert (await story.conversation()).message_count == 1
 
 
+@on_one_database
 async def test_an_edit_of_an_old_message_leaves_a_resolved_conversation_resolved(line: Line) -> None:
     story = await Story.begin(line)
     amina = await story.agent("Amina", team="technique")
@@ -136,6 +139,7 @@ async def test_an_edit_of_an_old_message_leaves_a_resolved_conversation_resolved
     assert "two days" in (await story.messages())[0].text
 
 
+@on_one_database
 async def test_a_deleted_message_is_marked_and_keeps_its_words_in_the_ledger(line: Line) -> None:
     story = await Story.begin(line)
     await story.customer_writes("a secret", number="m-1")
@@ -174,6 +178,7 @@ async def test_a_person_is_one_contact_and_a_thread_one_conversation(line: Line)
     assert conversations[0].preview == "are you there?"
 
 
+@on_one_database
 async def test_a_resolved_conversation_reopens_within_the_window_and_is_a_new_one_after_it(line: Line) -> None:
     clock = Clock()
     story = await Story.begin(line_with(line, clock, survey={"is_on": False}))
@@ -195,6 +200,7 @@ async def test_a_resolved_conversation_reopens_within_the_window_and_is_a_new_on
     assert old.contact_id == new.contact_id
 
 
+@on_one_database
 async def test_a_message_wakes_a_snoozed_conversation(line: Line) -> None:
     story = await Story.begin(line)
     await story.customer_writes("bonjour")
@@ -217,6 +223,7 @@ async def test_three_times_are_kept_apart(line: Line) -> None:
     assert (await story.conversation()).waiting_since_at == sent_at
 
 
+@on_one_database
 async def test_a_clock_that_runs_ahead_does_not_hold_its_message_at_the_top(line: Line) -> None:
     clock = Clock()
     story = await Story.begin(line_with(line, clock))

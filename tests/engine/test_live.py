@@ -7,6 +7,7 @@ from contextlib import suppress
 from socialcrm.domain.rows import Change
 from socialcrm.engine.line import Line
 from socialcrm.engine.live import KEPT, Live
+from tests.engine.scripted import on_one_database
 from tests.story import Clock, Story, line_with
 
 
@@ -46,6 +47,7 @@ async def test_who_follows_sees_every_change_once_and_in_order_while_many_write(
     assert len(everything) == writers * rounds
 
 
+@on_one_database
 async def test_who_was_away_gets_exactly_what_they_missed(line: Line) -> None:
     story = await Story.begin(line)
     await story.customer_writes("one")
@@ -80,6 +82,7 @@ async def test_what_was_rolled_back_is_no_news(line: Line) -> None:
     assert len(await story.rows(Change)) == before
 
 
+@on_one_database
 async def test_old_news_is_forgotten_and_no_number_comes_back(line: Line) -> None:
     clock = Clock()
     story = await Story.begin(line_with(line, clock))

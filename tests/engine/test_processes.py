@@ -100,20 +100,24 @@ async def test_three_processes_one_of_them_killed_do_everything_once(line: Line)
             or await count(OutboxItem, open_items)
         )
 
+    async def is_busy() -> bool:
+        return await count(OutboxItem, col(OutboxItem.status) == "sent") > 5
+
+    async def are_at_work() -> bool:
+        living = [worker for worker in running if worker.process.poll() is None]
+        return all("The line is at work." in worker.log.read_text(encoding="utf-8") for worker in living)
+
     async with workers(line, 3) as running:
         for start in range(0, len(twice), 12):  # meanwhile
             for index, story in enumerate(stories):
                 payloads = [event for channel, event in twice[start : start + 12] if channel == index]
                 await story.platform_says(payloads, drains=False)
             if start == 180:
-
-                async def is_busy() -> bool:
-                    return await count(OutboxItem, col(OutboxItem.status) == "sent") > 5
-
                 await until(is_busy)
                 running[1].end(signal.SIGKILL)
                 running.append(Worker(line, "worker-again"))  # as a service manager does
             await asyncio.sleep(0.005)
+        await until(are_at_work)
         await until(is_done)
         codes = [worker.end() for worker in running]
 

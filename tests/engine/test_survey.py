@@ -11,7 +11,7 @@ from socialcrm.engine.assign import assign
 from socialcrm.engine.line import Line
 from socialcrm.engine.resolve import reopen, resolve
 from socialcrm.engine.schedule import drain
-from tests.engine.scripted import begin
+from tests.engine.scripted import begin, on_one_database
 from tests.story import Clock, Story, line_with
 
 
@@ -69,6 +69,7 @@ async def test_whom_it_is_about_is_kept_as_it_was_even_when_the_conversation_mov
     assert team is not None
 
 
+@on_one_database
 async def test_the_first_score_counts_whatever_comes_after_it(line: Line) -> None:
     story, _ = await resolved(line)
     first = button(story, 3)
@@ -105,6 +106,7 @@ async def test_a_text_after_the_score_is_the_comment_and_does_not_reopen(line: L
     assert (await story.survey()).comment == survey.comment
 
 
+@on_one_database
 async def test_a_comment_that_complains_is_kept_and_brings_the_conversation_back(line: Line) -> None:
     story, amina = await resolved(line)
     await story.customer_presses(button(story, 1))
@@ -115,6 +117,7 @@ async def test_a_comment_that_complains_is_kept_and_brings_the_conversation_back
     assert conversation.waiting_since_at is not None
 
 
+@on_one_database
 async def test_a_text_after_the_window_is_no_comment(line: Line) -> None:
     clock = Clock()
     story, _ = await resolved(line_with(line, clock, survey={"comment_minutes": 30}))
@@ -125,6 +128,7 @@ async def test_a_text_after_the_window_is_no_comment(line: Line) -> None:
     assert (await story.conversation()).status == "open"
 
 
+@on_one_database
 async def test_an_invitation_that_expired_takes_no_score(line: Line) -> None:
     clock = Clock()
     story, _ = await resolved(line_with(line, clock, survey={"expires_days": 7}))
@@ -134,6 +138,7 @@ async def test_an_invitation_that_expired_takes_no_score(line: Line) -> None:
     assert story.sent()[-1]["buttons"]
 
 
+@on_one_database
 async def test_a_channel_without_buttons_gets_a_link(line: Line) -> None:
     story, script = await begin(line_with(line, web={"public_url": "https://crm.example"}), "forgetful")
     amina = await story.agent("Amina")
@@ -168,6 +173,7 @@ async def test_a_conversation_that_came_back_before_its_survey_was_due_is_not_as
 
 
 @pytest.mark.parametrize("delay", [0, 3600])
+@on_one_database
 async def test_the_question_comes_after_the_delay(line: Line, delay: int) -> None:
     clock = Clock()
     story, _ = await resolved(line_with(line, clock, survey={"delay_seconds": delay}))
@@ -177,6 +183,7 @@ async def test_the_question_comes_after_the_delay(line: Line, delay: int) -> Non
     assert len(await story.rows(Survey)) == 1
 
 
+@on_one_database
 async def test_no_bot_and_nobody_is_asked_when_surveys_are_off(line: Line) -> None:
     story, script = await begin(line)
     amina = await story.agent("Amina")
@@ -189,6 +196,7 @@ async def test_no_bot_and_nobody_is_asked_when_surveys_are_off(line: Line) -> No
     assert {r.survey for r in await story.rows(Resolution)} == {"skipped"}
 
 
+@on_one_database
 async def test_what_nobody_resolved_is_about_nobody(line: Line) -> None:
     story = await Story.begin(line)
     await story.customer_writes("hello")

@@ -18,7 +18,7 @@ from socialcrm.engine.ingest import ingest
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import drain
 from socialcrm.engine.triage import triage
-from tests.engine.scripted import begin
+from tests.engine.scripted import begin, on_one_database
 from tests.story import Clock, Story, line_with
 
 COMPLAINTS = {
@@ -83,6 +83,7 @@ async def team_of(story: Story) -> str:
     return next((team.key for team in await story.rows(Team) if team.id == number), "")
 
 
+@on_one_database
 async def test_the_first_rule_to_name_a_team_wins_labels_add_up_and_stop_ends_the_list(
     line: Line, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ async def test_the_first_rule_to_name_a_team_wins_labels_add_up_and_stop_ends_th
     assert "The rest" not in [row["rule"] for row in trace]
 
 
+@on_one_database
 async def test_a_priority_is_raised_by_a_later_message_and_never_lowered(line: Line, tmp_path: Path) -> None:
     clock = Clock(NOON)
     story = await Story.begin(with_rules(line, tmp_path, RULES, clock))
@@ -115,6 +117,7 @@ async def test_a_priority_is_raised_by_a_later_message_and_never_lowered(line: L
     assert (await story.conversation()).labels == ["night", "money", "stopped", "rest"]
 
 
+@on_one_database
 async def test_hours_may_pass_midnight(line: Line, tmp_path: Path) -> None:
     clock = Clock()
     story = await Story.begin(with_rules(line, tmp_path, RULES, clock))
@@ -126,6 +129,7 @@ async def test_hours_may_pass_midnight(line: Line, tmp_path: Path) -> None:
     assert [time for time, is_night in at_night.items() if is_night] == ["21:00", "23:30", "2:00", "4:59"]
 
 
+@on_one_database
 async def test_a_rule_for_a_team_that_does_not_exist_says_so(line: Line, tmp_path: Path) -> None:
     rules = '[[rules]]\nname = "Nowhere"\nthen = { team = "moon", label = ["seen"] }\n'
     story = await Story.begin(with_rules(line, tmp_path, rules, Clock()))
@@ -135,6 +139,7 @@ async def test_a_rule_for_a_team_that_does_not_exist_says_so(line: Line, tmp_pat
     assert (await story.conversation()).labels == ["seen"]
 
 
+@on_one_database
 async def test_who_asks_for_a_person_is_handed_over_in_every_language(line: Line) -> None:
     story = await Story.begin(line)
     for text in HUMAN.values():
@@ -155,6 +160,7 @@ async def test_who_asks_for_a_person_is_handed_over_in_every_language(line: Line
     }
 
 
+@on_one_database
 async def test_a_frequent_question_is_answered_in_the_customers_language_until_a_person_is_there(line: Line) -> None:
     story = await Story.begin(line)
     for text in HOURS.values():
@@ -172,6 +178,7 @@ async def test_a_frequent_question_is_answered_in_the_customers_language_until_a
     assert "a person is looking after this conversation" in str(await story.trace((await story.messages())[-1]))
 
 
+@on_one_database
 async def test_an_acknowledgement_carries_a_reference_that_can_be_checked_in_every_language(line: Line) -> None:
     assert set(COMPLAINTS) == set(LANGUAGES)
     story = await Story.begin(line)
@@ -196,6 +203,7 @@ async def test_a_second_complaint_in_the_same_conversation_is_the_same_case(line
     assert len(await story.rows(Case)) == 1
 
 
+@on_one_database
 async def test_never_two_automatic_answers_to_one_person_within_the_window(line: Line) -> None:
     clock = Clock()
     story = await Story.begin(line_with(line, clock))
@@ -217,6 +225,7 @@ async def test_never_two_automatic_answers_to_one_person_within_the_window(line:
     assert len(story.sent()) == 3
 
 
+@on_one_database
 async def test_not_even_when_their_messages_come_in_one_batch(line: Line) -> None:
     story = await Story.begin(line)
     for thread in ("post-1", "post-2", "post-3"):
@@ -247,6 +256,7 @@ async def test_nor_when_two_processes_triage_their_conversations_at_once(line: L
     assert len(texts) == people, "somebody was answered twice"
 
 
+@on_one_database
 async def test_a_bot_is_never_answered(line: Line) -> None:
     story, script = await begin(line)
     for number, text in enumerate((COMPLAINTS["en"], HUMAN["en"], HOURS["en"])):
@@ -277,6 +287,7 @@ async def test_work_goes_round_among_who_is_there_and_nobody_gets_a_fifth(line: 
     assert (await story.conversation()).agent_id == amina.id
 
 
+@on_one_database
 async def test_spam_goes_to_the_bottom_and_to_nobody(line: Line) -> None:
     story = await Story.begin(line)
     await story.agent("Amina")
@@ -294,6 +305,7 @@ class Breaking(Pipeline):
         return super().analyze(texts)
 
 
+@on_one_database
 async def test_a_text_that_breaks_the_models_is_left_to_people_and_the_others_are_understood(
     line: Line, pipeline: Pipeline
 ) -> None:
@@ -368,6 +380,7 @@ def test_a_file_that_is_missing_or_lacks_a_text_is_named(tmp_path: Path) -> None
         Engagement.load(rules, replies, faq)
 
 
+@on_one_database
 async def test_nothing_is_left_half_done(line: Line) -> None:
     """Each incoming message ends with an analysis, a trace and no step to wait for."""
     story = await Story.begin(line)
