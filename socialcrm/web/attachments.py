@@ -26,7 +26,7 @@ SHOWN = {
     b"OggS": "audio/ogg",
     b"ID3": "audio/mpeg",
 }
-"""First bytes -> the types that a page may show; all else is a download. What anybody says of the type is not believed."""
+"""First bytes -> the types that a page may show; all else is a download. What anybody says of it is not believed."""
 HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, max-age=86400"}
 
 
