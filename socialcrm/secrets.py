@@ -1,5 +1,6 @@
 """Secrets at rest: credentials are encrypted with a key that is made at first start, and tokens are kept as hashes."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -29,13 +30,8 @@ class Vault:
         """The vault of a data folder; makes the key (readable by its owner only) when there is none."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / KEY_FILE
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(Fernet.generate_key().decode() + "\n")
+        if not path.exists():
+            _make_key(path)
         return cls(path.read_text().split())
 
     def encrypt(self, credentials: Mapping[str, str]) -> str:
@@ -53,6 +49,18 @@ class Vault:
                 f"The credentials were encrypted with another key than the one in {KEY_FILE}: connect again."
             ) from error
         return values
+
+
+def _make_key(path: Path) -> None:
+    """Written whole under another name, then linked: of several processes that start at once one makes the key, and
+    none reads half of it."""
+    new = path.with_name(f"{KEY_FILE}.{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(Fernet.generate_key().decode() + "\n")
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(new)
+    new.unlink()
 
 
 def new_token() -> str:

@@ -19,6 +19,17 @@ from socialcrm.engine.line import Line
 from socialcrm.migrate import migrate
 from tests.requirements import require
 
+EMPTY = """
+DO $$ DECLARE name text; BEGIN
+    SET LOCAL session_replication_role = replica;  -- foreign keys are not asked while all rows go
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+        EXECUTE 'DELETE FROM ' || quote_ident(name);
+    END LOOP;
+    FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
+        EXECUTE 'ALTER SEQUENCE ' || quote_ident(name) || ' RESTART';
+    END LOOP;
+END $$
+"""
 POSTGRES = os.environ.get("SOCIALCRM_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 
 
@@ -41,16 +52,47 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template() -> Iterator[str]:
-    """The name of a migrated database that tests copy."""
-    name = f"socialcrm_template_{uuid.uuid4().hex[:8]}"
+def postgres_databases() -> Iterator["Pool"]:
+    """Migrated databases that tests use one after another."""
+    pool = Pool()
     try:
-        asyncio.run(_admin(f"CREATE DATABASE {name}"))
+        asyncio.run(_run(POSTGRES, "SELECT 1"))
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
         require(f"PostgreSQL at {POSTGRES.rpartition('@')[2]} ({type(error).__name__})")
-    asyncio.run(_migrate(with_name(name)))
-    yield name
-    asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+    yield pool
+    pool.drop()
+
+
+class Pool:
+    """Databases on PostgreSQL. Emptying one takes a twentieth of the time of dropping and making it."""
+
+    def __init__(self) -> None:
+        self._free: list[str] = []
+        self._all: list[str] = []
+
+    def take(self) -> str:
+        """The address of an empty, migrated database."""
+        if self._free:
+            return self._free.pop()
+        name = f"socialcrm_test_{uuid.uuid4().hex[:12]}"
+        url = f"{POSTGRES.rpartition('/')[0]}/{name}"
+        asyncio.run(_run(POSTGRES, f"CREATE DATABASE {name}"))
+        asyncio.run(_migrate(url))
+        self._all.append(name)
+        return url
+
+    def give_back(self, url: str) -> None:
+        """Empty it, and end whatever a test left connected to it."""
+        name = url.rpartition("/")[2]
+        end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        asyncio.run(_run(POSTGRES, end))
+        asyncio.run(_run(url, EMPTY))
+        self._free.append(url)
+
+    def drop(self) -> None:
+        """Drop them all."""
+        for name in self._all:
+            asyncio.run(_run(POSTGRES, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def _migrate(url: str) -> None:
@@ -59,35 +101,28 @@ async def _migrate(url: str) -> None:
     await database.close()
 
 
-async def _admin(statement: str) -> None:
-    connection = await asyncpg.connect(POSTGRES, timeout=10)
+async def _run(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=10)
     await connection.execute(statement)
     await connection.close()
-
-
-def with_name(name: str) -> str:
-    return f"{POSTGRES.rpartition('/')[0]}/{name}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
     """Makes fresh, migrated databases and says their addresses: every test that uses it runs on both kinds."""
-    names: list[str] = []
+    taken: list[str] = []
 
     def make() -> str:
-        name = f"socialcrm_test_{uuid.uuid4().hex[:12]}"
         if request.param == "sqlite":
-            path = tmp_path / f"{name}.db"
+            path = tmp_path / f"{uuid.uuid4().hex[:12]}.db"
             shutil.copy(request.getfixturevalue("sqlite_template"), path)
             return f"sqlite:///{path}"
-        template = request.getfixturevalue("postgres_template")
-        asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template}"))
-        names.append(name)
-        return with_name(name)
+        taken.append(request.getfixturevalue("postgres_databases").take())
+        return taken[-1]
 
     yield make
-    for name in names:
-        asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+    for url in taken:
+        request.getfixturevalue("postgres_databases").give_back(url)
 
 
 @pytest.fixture

@@ -23,7 +23,9 @@ from socialcrm.domain.rows import Agent, Channel, OutboxItem, RawEventRow, Team,
 from socialcrm.engine import ledger
 from socialcrm.engine.line import utc_now
 from socialcrm.secrets import Vault
-from tests.conftest import POSTGRES, with_name
+from tests.conftest import POSTGRES, Pool
+
+NOT_THERE = f"{POSTGRES.rpartition('/')[0]}/socialcrm_not_there"
 
 COMMANDS = ("serve", "work", "replay", "ledger", "migrate", "create-agent", "doctor")
 
@@ -124,8 +126,8 @@ def test_what_cannot_be_opened_is_one_sentence_and_no_traceback(here: Here, argu
     assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
-def test_a_database_that_does_not_exist_is_named(here: Here, postgres_template: str) -> None:
-    result = here.run("migrate", "--database", with_name("socialcrm_not_there"))
+def test_a_database_that_does_not_exist_is_named(here: Here, postgres_databases: Pool) -> None:
+    result = here.run("migrate", "--database", NOT_THERE)
     assert (result.exit_code, "does not exist" in result.stderr) == (2, True)
     result = here.run(
         "migrate", "--database", POSTGRES.replace("postgres@", "nobody_at_all@").replace("postgres:", "nobody_at_all:")
@@ -254,11 +256,11 @@ def test_the_doctor_names_each_thing_that_is_wrong_in_the_files(here: Here, monk
     assert "MB are free" in finding(here, "folder")[0]
 
 
-def test_the_doctor_names_a_database_that_is_old_or_away(here: Here, postgres_template: str) -> None:
+def test_the_doctor_names_a_database_that_is_old_or_away(here: Here, postgres_databases: Pool) -> None:
     here.file.unlink()
     assert finding(here, "database") == (finding(here, "database")[0], 1)
     assert "Run `socialcrm migrate`" in finding(here, "database")[0]
-    for url in ("postgresql://nobody@127.0.0.1:1/crm", with_name("socialcrm_not_there")):
+    for url in ("postgresql://nobody@127.0.0.1:1/crm", NOT_THERE):
         Path("socialcrm.toml").write_text(f"[storage]\ndatabase = '{url}'", "utf-8")
         assert "cannot be reached" in finding(here, "database")[0]
 

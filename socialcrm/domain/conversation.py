@@ -85,7 +85,7 @@ class Conversation(SQLModel, table=True):
     sentiment: str = ""
     is_complaint: bool = False
     language: str = ""
-    """These three: of the customer's newest analysed message."""
+    """Sentiment and language of the customer's newest analysed message; a complaint stays one."""
 
 
 class EventKind(StrEnum):

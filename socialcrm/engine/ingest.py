@@ -217,7 +217,7 @@ async def _conversations(
             opened.append((conversation, EventKind.OPENED))
         elif inbound.author.is_self:
             pass  # what we wrote elsewhere is no survey comment and brings nothing back
-        elif conversation.id in asked:
+        elif conversation.id in asked and clean(inbound.text).strip():
             await survey.comment_in_chat(session, line, asked.pop(_id(conversation)), inbound.text)
         elif conversation.status == ConversationStatus.RESOLVED:
             _reopen(conversation)

@@ -109,8 +109,6 @@ async def asked_for_comment(
 
 async def comment_in_chat(session: AsyncSession, line: Line, row: Survey, text: str) -> None:
     """A text that follows a score is the survey's comment; it stays a message too, so nothing is lost."""
-    if not clean(text).strip():
-        return
     await comment(session, line, row.token, text)
     await _say(session, line, row, "survey_thanks")
 

@@ -207,8 +207,13 @@ async def _one(session: AsyncSession, batch: Batch, conversation: Conversation, 
     elif conversation.status == ConversationStatus.RESOLVED and not _reopen(batch, conversation, message):
         decision.note("survey comment", True, "it follows a score and asks for nothing", "left resolved")
     elif is_first_time:
+        is_with_person = conversation.handler == Handler.HUMAN
+        is_new_case = decision.opens_case and conversation.id not in batch.cases  # always acknowledged
         _apply(session, batch, conversation, message, decision)
-        _answer(batch, conversation, message, decision, contact)
+        if is_with_person and not is_new_case and (decision.reply or decision.answer):
+            decision.note("automatic answer", False, "a person is looking after this conversation")
+        else:
+            _answer(batch, conversation, message, decision, contact)
         await _assign(session, batch, conversation, decision)
     batch.traces.append(_trace(batch, message, decision))
 

@@ -4,6 +4,8 @@ import asyncio
 import random
 from contextlib import suppress
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from socialcrm.domain.rows import Change
 from socialcrm.engine.line import Line
 from socialcrm.engine.live import KEPT, Live
@@ -19,12 +21,15 @@ async def test_who_follows_sees_every_change_once_and_in_order_while_many_write(
     start, writers, rounds = await line.live.cursor(), 6, 8
     dice = random.Random(3)
 
+    async def linger(_: AsyncSession) -> None:
+        await asyncio.sleep(dice.random() * 0.01)  # after the numbers are given, so that commits would change places
+
+    line.database.before_commit.append(linger)
+
     async def write(kind: str) -> None:
         for _ in range(rounds):
             async with line.database.write() as session:
                 await line.live.publish(session, kind, [number], line.now())
-                await session.flush()
-                await asyncio.sleep(dice.random() * 0.004)  # commits in another order than they began
             line.live.ring()
 
     seen: list[int] = []

@@ -391,3 +391,19 @@ async def test_nothing_is_left_half_done(line: Line) -> None:
     assert {(m.step, m.processed_at is not None) for m in messages} == {("done", True)}
     for message in messages:
         assert await story.trace(message)
+
+
+async def test_while_a_person_is_talking_only_a_new_case_is_answered_automatically(line: Line) -> None:
+    line = line_with(line, engagement={"auto_answer_window_hours": 0})
+    story = await Story.begin(line)
+    amina = await story.agent("Amina")
+    await story.customer_writes("bonjour, vous ouvrez quand ?")
+    assert len(story.sent()) == 1
+    await story.agent_answers(amina, "À 8 h 30.")
+    await story.customer_writes("et le samedi, vous ouvrez quand ?")
+    await story.customer_writes("je veux parler à un conseiller")
+    assert len(story.sent()) == 2, "nobody speaks while Amina does"
+    await story.customer_writes("ma connexion est en panne depuis trois jours, c'est inadmissible !")
+    assert (await story.case()).reference in story.sent()[-1]["text"]
+    await story.customer_writes("toujours en panne, c'est honteux, service nul")
+    assert len(story.sent()) == 3, "the case has been acknowledged"
