@@ -30,6 +30,10 @@ DO $$ DECLARE name text; BEGIN
     END LOOP;
 END $$
 """
+FORM = """
+SELECT string_agg(table_name || '.' || column_name || ':' || data_type, ',' ORDER BY table_name, column_name)
+FROM information_schema.columns WHERE table_schema = 'public'
+"""
 POSTGRES = os.environ.get("SOCIALCRM_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 
 
@@ -69,6 +73,7 @@ class Pool:
     def __init__(self) -> None:
         self._free: list[str] = []
         self._all: list[str] = []
+        self._form: object = None
 
     def take(self) -> str:
         """The address of an empty, migrated database."""
@@ -78,6 +83,7 @@ class Pool:
         url = f"{POSTGRES.rpartition('/')[0]}/{name}"
         asyncio.run(_run(POSTGRES, f"CREATE DATABASE {name}"))
         asyncio.run(_migrate(url))
+        self._form = asyncio.run(_run(url, FORM))
         self._all.append(name)
         return url
 
@@ -87,7 +93,8 @@ class Pool:
         end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         asyncio.run(_run(POSTGRES, end))
         asyncio.run(_run(url, EMPTY))
-        self._free.append(url)
+        if asyncio.run(_run(url, FORM)) == self._form:  # a test that breaks its tables leaves them to nobody
+            self._free.append(url)
 
     def drop(self) -> None:
         """Drop them all."""
@@ -101,10 +108,12 @@ async def _migrate(url: str) -> None:
     await database.close()
 
 
-async def _run(url: str, statement: str) -> None:
+async def _run(url: str, statement: str) -> object:
+    """Run one statement; the first value of its first row, if it has any."""
     connection = await asyncpg.connect(url, timeout=10)
-    await connection.execute(statement)
+    found = await connection.fetchval(statement)
     await connection.close()
+    return found
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
