@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, insert
+from sqlalchemy import Connection, event, insert, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -101,6 +101,15 @@ async def insert_numbered(session: AsyncSession, table: type[SQLModel], rows: Se
     statement = insert(table).returning(number, sort_by_parameter_order=True)
     result = await session.execute(statement, [{**defaults, **row} for row in rows])
     return list(result.scalars())
+
+
+async def update_rows(session: AsyncSession, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Set the given columns of many rows, each named by its `id`; rows with other columns go in another statement."""
+    groups: dict[frozenset[str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(frozenset(row), []).append(row)
+    for group in groups.values():
+        await session.execute(update(table), [dict(row) for row in group])
 
 
 @cache

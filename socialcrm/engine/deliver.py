@@ -16,16 +16,20 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from connectors.base import AuthExpired, Button, Connector, MaybeSent, OutboundMessage, Refused, Sent, TryLater
+from socialcrm.database import update_rows
 from socialcrm.domain.channel import Channel, ChannelStatus
 from socialcrm.domain.message import Message
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
+from socialcrm.engine.channels import ChannelGone
 from socialcrm.engine.line import Line
+from socialcrm.secrets import KeyLost
 
 log = logging.getLogger(__name__)
 HOST = socket.gethostname()
 ME = f"{HOST}:{os.getpid()}"
 FIRST_WAIT = 2.0
 LONGEST_WAIT = 3600.0
+CLOSED_WAIT = 30.0
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,13 @@ class Outcome:
 async def deliver(line: Line, channel_id: int) -> int:
     """Send one batch of a channel, several at once; how many were taken. What is done is written down at once, all
     that finished together in one transaction; nothing waits for the slowest."""
+    try:
+        connector = await line.channels.connector(channel_id)
+    except (KeyLost, KeyError, ChannelGone) as error:
+        await _cannot_open(line, channel_id, str(error.args[0]))
+        return 0
     items = await _claim(line, channel_id)
-    sending = {asyncio.ensure_future(_send(line, item)) for item in items}
+    sending = {asyncio.ensure_future(_send(line, connector, item)) for item in items}
     while sending:
         done, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
         await _record_surely(line, channel_id, [task.result() for task in done])
@@ -130,10 +139,17 @@ async def _claim(line: Line, channel_id: int) -> Sequence[OutboxItem]:
     return items
 
 
-async def _send(line: Line, item: OutboxItem) -> Outcome:
+async def _cannot_open(line: Line, channel_id: int, reason: str) -> None:
+    """Say so on the channel and keep its queue until it is connected again."""
+    now = line.now()
+    values = {"error": reason, "error_at": now, "send_after_at": now + timedelta(seconds=CLOSED_WAIT)}
+    async with line.database.write() as session:
+        await session.execute(update(Channel).where(col(Channel.id) == channel_id).values(**values))
+
+
+async def _send(line: Line, connector: Connector, item: OutboxItem) -> Outcome:
     """Send one claimed item."""
     try:
-        connector = await line.channels.connector(item.channel_id)
         send = getattr(connector, item.action)
         async with asyncio.timeout(line.settings.line.send_timeout_seconds):
             sent: Sent = await send(outbound(item))
@@ -194,29 +210,52 @@ async def _record(line: Line, channel_id: int, outcomes: Sequence[Outcome]) -> N
         news = {(o.status, o.reason): o for o in outcomes}
         for outcome in news.values():
             await _tell_channel(session, channel_id, outcome, now)
-        numbers = [outcome.item.id for outcome in outcomes]
-        query = select(OutboxItem, Message).join(Message, col(Message.id) == col(OutboxItem.message_id))
-        locked = (
-            query.where(col(OutboxItem.id).in_(numbers)).order_by(col(OutboxItem.id)).with_for_update(key_share=True)
-        )
-        rows = {item.id: (item, message) for item, message in (await session.execute(locked)).all()}
+        held = await _held(session, outcomes)
         taken = await _taken(session, channel_id, outcomes)
         for outcome in outcomes:
-            _settle(*rows[outcome.item.id], outcome, now, taken)
-        await line.live.publish(session, "message", (o.item.conversation_id for o in outcomes), now)
+            if outcome.item.id not in held:
+                log.warning("outbox item %s was settled by somebody else", outcome.item.id)
+        settled = [outcome for outcome in outcomes if outcome.item.id in held]
+        await update_rows(session, OutboxItem, [_item_now(outcome, now) for outcome in settled])
+        await update_rows(session, Message, [_message_now(outcome, now, taken) for outcome in settled])
+        await line.live.publish(session, "message", (o.item.conversation_id for o in settled), now)
     line.live.ring()
 
 
-def _settle(row: OutboxItem, message: Message, outcome: Outcome, now: datetime, taken: set[str]) -> None:
-    if row.status != OutboxStatus.SENDING or row.claimed_by != outcome.item.claimed_by:
-        log.warning("outbox item %s was settled by somebody else as %s", row.id, row.status)
-        return
-    row.status, row.reason, row.due_at = outcome.status, outcome.reason, outcome.due_at or row.due_at
-    message.delivery, message.delivery_error = outcome.status.value, outcome.reason
+async def _held(session: AsyncSession, outcomes: Sequence[Outcome]) -> set[int | None]:
+    """The items that are still as they were claimed, locked."""
+    query = (
+        select(col(OutboxItem.id), col(OutboxItem.status), col(OutboxItem.claimed_by))
+        .where(col(OutboxItem.id).in_([outcome.item.id for outcome in outcomes]))
+        .order_by(col(OutboxItem.id))
+        .with_for_update(key_share=True)
+    )
+    claimed_by = {outcome.item.id: outcome.item.claimed_by for outcome in outcomes}
+    rows = (await session.execute(query)).all()
+    return {n for n, status, who in rows if status == OutboxStatus.SENDING and who == claimed_by[n]}
+
+
+def _item_now(outcome: Outcome, now: datetime) -> dict[str, object]:
+    return {
+        "id": outcome.item.id,
+        "status": outcome.status.value,
+        "reason": outcome.reason,
+        "due_at": outcome.due_at or outcome.item.due_at,
+        "sent_at": (outcome.sent.sent_at or now) if outcome.sent else None,
+    }
+
+
+def _message_now(outcome: Outcome, now: datetime, taken: set[str]) -> dict[str, object]:
+    values: dict[str, object] = {
+        "id": outcome.item.message_id,
+        "delivery": outcome.status.value,
+        "delivery_error": outcome.reason,
+    }
     if outcome.sent is not None:
-        row.sent_at = message.sent_at = outcome.sent.sent_at or now
+        values["sent_at"] = outcome.sent.sent_at or now
         if outcome.sent.external_id not in taken:
-            message.external_id = outcome.sent.external_id
+            values["external_id"] = outcome.sent.external_id
+    return values
 
 
 async def _taken(session: AsyncSession, channel_id: int, outcomes: Sequence[Outcome]) -> set[str]:
