@@ -188,7 +188,7 @@ async def _replay(
             if wait:
                 async with engine.running(line):
                     await engine.load(line, channel, speed, on_rows)
-                    await engine.wait_until_done(line, channel, on_counts)
+                    await engine.wait_until_done(line, channel, None if progress.disable else on_counts)
             else:
                 await engine.load(line, channel, speed, on_rows)
         found = await engine.counts(line, channel)

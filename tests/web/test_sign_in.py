@@ -12,6 +12,7 @@ from socialcrm.engine.line import Line
 from socialcrm.secrets import token_hash
 from socialcrm.web.guard import COOKIE, local_path
 from socialcrm.web.sign_in import LOCKED_FOR, WRONG_TRIES
+from tests.engine.scripted import on_one_database
 from tests.web.browser import PASSWORD, Site, site
 
 
@@ -84,6 +85,7 @@ async def test_tries_made_at_once_count_like_tries_made_one_after_another(here: 
     assert (await stored(here, agent)).locked_until_at is not None
 
 
+@on_one_database
 async def test_an_address_that_tries_too_often_has_to_wait(here: Site) -> None:
     browser = here.browser()
     token = await browser.token("/sign-in")
