@@ -42,6 +42,16 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the long tests evenly, so that no worker is left alone with them at the end."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    share = len(rest) // max(len(long), 1)
+    for place, item in enumerate(long):
+        rest.insert(place * (share + 1), item)
+    items[:] = rest
+
+
 @pytest.fixture(scope="session")
 def pipeline() -> Pipeline:
     return Pipeline.load()

@@ -107,6 +107,7 @@ async def end_state(url: str) -> dict[str, Any]:
     return state
 
 
+@pytest.mark.long
 def test_all_airline_posts_are_accounted_for_once_however_often_the_process_is_killed(
     airlines: Path, database_url: str, fresh_database: Any, tmp_path: Path
 ) -> None:
