@@ -1,13 +1,13 @@
 """Engines and sessions: one code for SQLite (embedded) and PostgreSQL (scale-out)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, event, insert, update
+from sqlalchemy import ARRAY, ColumnElement, Connection, String, event, func, insert, literal, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -83,6 +83,14 @@ class Database:
     async def close(self) -> None:
         """Give all connections back."""
         await self.engine.dispose()
+
+
+def one_of(session: AsyncSession, column: Any, values: Iterable[str]) -> ColumnElement[bool]:
+    """Whether a column is one of many texts. On PostgreSQL as one array: a list of hundreds of parameters is compared
+    one by one with every row of a table whose statistics are not there yet."""
+    if session.get_bind().dialect.name == "postgresql":
+        return cast("ColumnElement[bool]", column == func.any(literal(list(values), ARRAY(String))))
+    return cast("ColumnElement[bool]", column.in_(list(values)))
 
 
 async def insert_rows(session: AsyncSession, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:

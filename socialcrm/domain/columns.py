@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text, TypeDecorator
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Integer, Text, TypeDecorator, literal
 from sqlalchemy.types import JSON
 from sqlmodel import Field
 
@@ -40,6 +40,12 @@ def empty_list() -> list[Any]:
 def empty_dict() -> dict[str, Any]:
     """A new dict, for the same reason."""
     return {}
+
+
+def constant(word: str) -> ColumnElement[str]:
+    """A word that stands in the SQL itself. PostgreSQL uses a partial index only when it knows while planning that the
+    index's condition holds, which it does not of a parameter once it plans for any value."""
+    return literal(str(word), literal_execute=True)
 
 
 def key_column(**options: Any) -> Any:

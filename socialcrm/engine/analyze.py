@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlmodel import col
 
 from nlp.pipeline import Document, Pipeline, Prediction
+from socialcrm.domain.columns import constant
 from socialcrm.domain.message import Analysis, Message, Step
 from socialcrm.engine.line import Line
 
@@ -21,7 +22,7 @@ async def analyze(line: Line) -> int:
     """Take one batch; the pipeline works in a thread, so that the event loop goes on."""
     query = (
         select(col(Message.id), col(Message.text))
-        .where(col(Message.step) == Step.ANALYZE)
+        .where(col(Message.step) == constant(Step.ANALYZE))
         .order_by(col(Message.id))
         .limit(line.settings.line.batch)
         .with_for_update(skip_locked=True, key_share=True)

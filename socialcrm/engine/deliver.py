@@ -18,6 +18,7 @@ from sqlmodel import col
 from connectors.base import AuthExpired, Button, Connector, MaybeSent, OutboundMessage, Refused, Sent, TryLater
 from socialcrm.database import update_rows
 from socialcrm.domain.channel import Channel, ChannelStatus
+from socialcrm.domain.columns import constant
 from socialcrm.domain.message import Message
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 from socialcrm.engine.channels import ChannelGone
@@ -72,7 +73,7 @@ async def channels_due(line: Line) -> list[int]:
 async def reconcile(line: Line) -> int:
     """Settle items that a crashed process left in `sending`: ask the platform where it can be asked, else unknown."""
     now = line.now()
-    query = select(OutboxItem).where(col(OutboxItem.status) == OutboxStatus.SENDING)
+    query = select(OutboxItem).where(col(OutboxItem.status) == constant(OutboxStatus.SENDING))
     async with line.database.read() as session:
         open_items = (await session.execute(query)).scalars().all()
     left = [item for item in open_items if _is_abandoned(item, now, line.settings.line.lease_seconds)]
@@ -102,7 +103,12 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
         )
         .exists()
     )
-    return (col(OutboxItem.status) == OutboxStatus.WAITING) & (col(OutboxItem.due_at) <= now) & may_send & ~is_queued
+    return (
+        (col(OutboxItem.status) == constant(OutboxStatus.WAITING))
+        & (col(OutboxItem.due_at) <= now)
+        & may_send
+        & ~is_queued
+    )
 
 
 async def _claim(line: Line, channel_id: int) -> Sequence[OutboxItem]:
@@ -118,7 +124,7 @@ async def _claim(line: Line, channel_id: int) -> Sequence[OutboxItem]:
         numbers = (await session.execute(pick)).scalars().all()
         if not numbers:
             return []
-        is_free = (col(OutboxItem.id).in_(numbers), col(OutboxItem.status) == OutboxStatus.WAITING)
+        is_free = (col(OutboxItem.id).in_(numbers), col(OutboxItem.status) == constant(OutboxStatus.WAITING))
         claim = (
             update(OutboxItem)
             .where(*is_free)

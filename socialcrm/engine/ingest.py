@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from connectors.base import BadPayload, Change, Connector, Ignored, InboundMessage
-from socialcrm.database import insert_numbered, insert_rows
+from socialcrm.database import insert_numbered, insert_rows, one_of
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Contact, Identity
 from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind, Handler
@@ -99,7 +99,7 @@ async def _store_new(
     now = line.now()
     numbers = {item.message.external_id for item in items}
     query = select(col(Message.external_id)).where(
-        col(Message.channel_id) == channel.id, col(Message.external_id).in_(numbers)
+        col(Message.channel_id) == channel.id, one_of(session, col(Message.external_id), numbers)
     )
     known = set((await session.execute(query)).scalars()) if numbers else set()
     fresh: list[Item] = []
@@ -165,7 +165,7 @@ async def _contacts(session: AsyncSession, channel: Channel, items: Sequence[Ite
     """The contact of each author, known or new: external id -> number."""
     authors = {item.message.author.external_id: item.message.author for item in items}
     query = select(col(Identity.external_id), col(Identity.contact_id)).where(
-        col(Identity.channel_id) == channel.id, col(Identity.external_id).in_(authors)
+        col(Identity.channel_id) == channel.id, one_of(session, col(Identity.external_id), authors)
     )
     found = {external_id: contact_id for external_id, contact_id in (await session.execute(query)).all()}
     new = {number: author for number, author in authors.items() if number not in found}
@@ -200,7 +200,7 @@ async def _conversations(
     threads = {item.message.thread_key for item in items}
     query = (
         select(Conversation)
-        .where(col(Conversation.channel_id) == channel.id, col(Conversation.thread_key).in_(threads))
+        .where(col(Conversation.channel_id) == channel.id, one_of(session, col(Conversation.thread_key), threads))
         .order_by(col(Conversation.id))
         .with_for_update(key_share=True)
     )

@@ -13,6 +13,7 @@ from sqlmodel import col
 from connectors.base import RawEvent
 from socialcrm.database import Database, insert_rows
 from socialcrm.domain.channel import Channel
+from socialcrm.domain.columns import constant
 from socialcrm.domain.ledger import Fate, RawEventRow
 
 
@@ -127,7 +128,7 @@ async def claim(session: AsyncSession, limit: int) -> tuple[Channel, list[Waitin
     leaves the lock out by itself.
     """
     has_work = select(col(RawEventRow.id)).where(
-        col(RawEventRow.channel_id) == col(Channel.id), col(RawEventRow.fate) == Fate.WAITING
+        col(RawEventRow.channel_id) == col(Channel.id), col(RawEventRow.fate) == constant(Fate.WAITING)
     )
     pick = (
         select(Channel)
@@ -142,7 +143,7 @@ async def claim(session: AsyncSession, limit: int) -> tuple[Channel, list[Waitin
     query = (
         select(*(col(c) for c in (RawEventRow.id, RawEventRow.payload, RawEventRow.external_id)))
         .add_columns(col(RawEventRow.line_number), col(RawEventRow.received_at))
-        .where(col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == Fate.WAITING)
+        .where(col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == constant(Fate.WAITING))
         .order_by(col(RawEventRow.id))
         .limit(limit)
     )

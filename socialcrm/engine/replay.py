@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from connectors.base import BadPayload, Connector, RawEvent
 from socialcrm.domain.channel import Channel
+from socialcrm.domain.columns import constant
 from socialcrm.domain.ledger import Fate, RawEventRow
 from socialcrm.domain.message import Analysis, AuthorKind, Message, Step
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
@@ -156,9 +157,9 @@ async def _is_under_way(line: Line, channel: Channel) -> bool:
     """Whether anything of the channel waits for a step."""
     waits = (
         select(col(RawEventRow.id)).where(
-            col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == Fate.WAITING
+            col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == constant(Fate.WAITING)
         ),
-        select(col(Message.id)).where(col(Message.channel_id) == channel.id, col(Message.step) != Step.DONE),
+        select(col(Message.id)).where(col(Message.channel_id) == channel.id, col(Message.step) != constant(Step.DONE)),
         select(col(OutboxItem.id)).where(
             col(OutboxItem.channel_id) == channel.id,
             col(OutboxItem.status).in_((OutboxStatus.WAITING, OutboxStatus.SENDING)),

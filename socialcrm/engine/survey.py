@@ -9,6 +9,7 @@ from sqlmodel import col
 
 from connectors.base import Button
 from socialcrm.domain.channel import Channel
+from socialcrm.domain.columns import constant
 from socialcrm.domain.contact import Contact
 from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind
 from socialcrm.domain.engagement import reply_language
@@ -30,7 +31,7 @@ async def survey(line: Line) -> int:
     query = (
         select(Resolution)
         .where(
-            col(Resolution.survey) == ResolutionSurvey.DUE,
+            col(Resolution.survey) == constant(ResolutionSurvey.DUE),
             col(Resolution.resolved_at) <= now - timedelta(seconds=settings.delay_seconds),
         )
         .order_by(col(Resolution.resolved_at))

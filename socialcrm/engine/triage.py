@@ -13,6 +13,7 @@ from sqlmodel import col
 from socialcrm.database import insert_rows
 from socialcrm.domain.case import Case, reference_of
 from socialcrm.domain.channel import Channel
+from socialcrm.domain.columns import constant
 from socialcrm.domain.contact import Contact
 from socialcrm.domain.conversation import (
     Conversation,
@@ -126,7 +127,7 @@ async def _claim(session: AsyncSession, limit: int) -> Sequence[Conversation]:
     """Conversations with analysed messages, locked, in the order in which their messages came."""
     waiting = (
         select(col(Message.conversation_id))
-        .where(col(Message.step) == Step.TRIAGE)
+        .where(col(Message.step) == constant(Step.TRIAGE))
         .order_by(col(Message.id))
         .limit(limit)
         .subquery()
@@ -147,7 +148,7 @@ async def _take(session: AsyncSession, line: Line, conversations: Sequence[Conve
     query = (
         select(*(col(column) for column in READ))  # columns, not rows: half of the time of a batch would go there
         .join(Analysis, col(Analysis.message_id) == col(Message.id))
-        .where(col(Message.conversation_id).in_(found), col(Message.step) == Step.TRIAGE)
+        .where(col(Message.conversation_id).in_(found), col(Message.step) == constant(Step.TRIAGE))
         .order_by(col(Message.id))
         .with_for_update(of=Message, key_share=True)
     )
@@ -342,7 +343,9 @@ def _trace(batch: Batch, message: Analysed | Message, decision: Decision) -> dic
 
 async def _give_up(session: AsyncSession, line: Line, conversation_id: int) -> int:
     """Leave the messages of a conversation that breaks triage to people, with the reason in their trace."""
-    query = select(Message).where(col(Message.conversation_id) == conversation_id, col(Message.step) == Step.TRIAGE)
+    query = select(Message).where(
+        col(Message.conversation_id) == conversation_id, col(Message.step) == constant(Step.TRIAGE)
+    )
     messages = (await session.execute(query)).scalars().all()
     batch = Batch(line, line.now(), {}, {}, {}, {})
     for message in messages:
