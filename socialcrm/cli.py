@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -215,7 +216,9 @@ async def _ledger(settings: Settings, replay_dead: bool, dead: bool, as_json: bo
     if as_json:
         print(json.dumps({name: asdict(row) for name, row in rows.items()}, ensure_ascii=False))
     else:
-        table = Table("channel", "received", "stored", "duplicate", "ignored", "dead", "waiting", "balanced")
+        table = Table("channel", box=box.SIMPLE, padding=(0, 1, 0, 0))
+        for name in ("received", "stored", "duplicate", "ignored", "dead", "waiting", "balanced"):
+            table.add_column(name, justify="right")
         for name, row in rows.items():
             table.add_row(name, *(f"{v:,}" for v in asdict(row).values()), "yes" if row.is_balanced else "NO")
         Console().print(table)
