@@ -1,5 +1,6 @@
 """One conversation: its thread, its composer, and what an agent can do with it."""
 
+import logging
 from typing import Any
 
 from aiohttp import web
@@ -7,11 +8,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from connectors.base import ConnectorError
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.message import Message
 from socialcrm.domain.people import Agent, Role
 from socialcrm.engine import answer, assign, resolve
-from socialcrm.secrets import new_token
+from socialcrm.secrets import KeyLost, new_token
 from socialcrm.web.guard import needs
 from socialcrm.web.i18n import language, say, translations
 from socialcrm.web.inbox import queue_context
@@ -24,6 +26,7 @@ from socialcrm.web.thread import Head, Thread, head, thread
 ACTING = (Role.AGENT, Role.SUPERVISOR, Role.ADMIN)
 """Who works on conversations; analysts read them."""
 
+log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
 
@@ -66,6 +69,24 @@ async def seen(request: web.Request) -> web.StreamResponse:
             await line.live.publish(session, "conversation", [conversation.id or 0], line.now())
     if was_unread:
         line.live.ring()
+    return web.Response(status=204)
+
+
+@routes.post(r"/inbox/{id:\d{1,18}}/typing", name="conversation_typing")
+@needs(*ACTING)
+async def typing(request: web.Request) -> web.StreamResponse:
+    """Show the customer that somebody is writing, where the channel can; nothing depends on it."""
+    line = request.app[LINE]
+    async with line.database.read() as session:
+        conversation = await session.get(Conversation, int(request.match_info["id"]))
+    if conversation is None:
+        raise web.HTTPNotFound
+    try:
+        connector = await line.channels.connector(conversation.channel_id)
+        if connector.can("typing"):
+            await connector.typing(conversation.thread_key)
+    except (ConnectorError, KeyLost) as error:
+        log.info("conversation %s: typing could not be shown: %s", conversation.id, type(error).__name__)
     return web.Response(status=204)
 
 

@@ -1,8 +1,11 @@
 /** The composer: keeps drafts, counts against the channel's limit, sends with Ctrl+Enter. */
 
 const NEAR_LIMIT = 0.8;
+const TYPING_MS = 4_000; // platforms show it for about five seconds
 
 export class ReplyComposer extends HTMLElement {
+  private toldAt = 0;
+
   private get form(): HTMLFormElement {
     return this.querySelector("form")!;
   }
@@ -48,7 +51,16 @@ export class ReplyComposer extends HTMLElement {
     if (this.field.value) localStorage.setItem(this.draftKey, this.field.value);
     else localStorage.removeItem(this.draftKey);
     this.count();
+    this.tell();
   };
+
+  /** Let the customer see that somebody is writing, every few seconds at most. */
+  private tell(): void {
+    if (this.mode !== "reply" || !this.field.value || Date.now() - this.toldAt < TYPING_MS) return;
+    this.toldAt = Date.now();
+    const token = this.querySelector<HTMLInputElement>('input[name="csrf_token"]')!.value;
+    void fetch(`/inbox/${this.dataset["conversation"]}/typing`, { method: "POST", headers: { "X-CSRF-Token": token } }).catch(() => undefined);
+  }
 
   private onMode = (): void => this.restore();
 
