@@ -44,7 +44,8 @@ fix: .venv/.dev ## let ruff mend what it can
 bench: .venv/.dev ## measure; tables here, JSON in bench/results/
 	@$(BIN)/python -m bench
 
-train: .venv/.dev ## train the models anew from ../shared/data/nlp
+train: .venv/.dev ## train the model anew from ../shared/data/nlp (hours)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train]'
 	@$(BIN)/python -m nlp.train --data ../shared/data/nlp
 
 clean: ## remove what was built and installed; the data folder stays

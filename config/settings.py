@@ -5,13 +5,14 @@ Order, later wins: the defaults here, the TOML file (`socialcrm.toml`, or what S
 """
 
 import os
+import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
@@ -63,12 +64,60 @@ class Thresholds(Section):
     sentiment: float = Field(default=0.5, ge=0, le=1)
     complaint: float = Field(default=0.6, ge=0, le=1)
     intent: float = Field(default=0.4, ge=0, le=1)
+    reason: float = Field(default=0.4, ge=0, le=1)
+
+
+class Backend(Section):
+    """What fills one field: our model, or a Hugging Face text classifier instead."""
+
+    backend: Literal["onnx", "transformer"] = "onnx"
+    labels: dict[str, str] = {}
+    """The classifier's labels -> ours; "" ignores one."""
+    model: str = Field(default="", validate_default=True)
+    """Of backend transformer: a name on the hub or a folder."""
+
+    @field_validator("model")
+    @classmethod
+    def _goes_with_its_backend(cls, value: str, others: ValidationInfo) -> str:
+        match others.data:
+            case {"backend": "transformer"} if not value:
+                raise ValueError("a classifier's name on the hub or its folder, for backend is 'transformer'")
+            case {"backend": "onnx"} if value:
+                raise ValueError("left out, or backend set to 'transformer'")
+            case {"backend": "onnx", "labels": labels} if labels:
+                raise ValueError("a classifier, with backend 'transformer', for its labels are given")
+        return value
+
+
+class Transformer(Section):
+    """How the models of backend transformer run."""
+
+    batch: int = Field(default=32, ge=1, le=1024)
+    """Texts that run together."""
+    max_tokens: int = Field(default=128, ge=8, le=8192)
+    """Read of a text; the rest is cut off."""
+    device: str = "cpu"
+
+    @field_validator("device")
+    @classmethod
+    def _of_torch(cls, value: str) -> str:
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", value):
+            raise ValueError("'cpu', 'mps', 'cuda', or one of several as in 'cuda:1'")
+        return value
 
 
 class Understanding(Section):
     models: Path | None = None
     """Folder with weights; empty: the shipped ones."""
+    encoder: bool = True
+    """False: the n-gram models alone, for machines with little memory or a flood of messages."""
     thresholds: Thresholds = Thresholds()
+    language: Backend = Backend()
+    sentiment: Backend = Backend()
+    complaint: Backend = Backend()
+    intent: Backend = Backend()
+    reason: Backend = Backend()
+    transformer: Transformer = Transformer()
 
     @field_validator("models", mode="before")
     @classmethod
@@ -96,6 +145,13 @@ class Engagement(Section):
         except (ValueError, OSError, ZoneInfoNotFoundError):
             raise ValueError("the name of a time zone, such as Africa/Algiers") from None
         return value
+
+
+class Suggestion(Section):
+    is_on: bool = True
+    """Show agents answers to choose from."""
+    answers: int = Field(default=20_000, ge=0)
+    """The newest earlier answers that are searched."""
 
 
 class Survey(Section):
@@ -131,6 +187,7 @@ class Settings(BaseSettings):
     line: Line = Line()
     understanding: Understanding = Understanding()
     engagement: Engagement = Engagement()
+    suggestion: Suggestion = Suggestion()
     survey: Survey = Survey()
     demo: Demo = Demo()
 

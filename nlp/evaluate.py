@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nlp.intents import our_intent
+from nlp.intents import our_intent, our_reason
 from nlp.languages import our_language
 from nlp.pipeline import FIELDS, Document, Field, Pipeline, Prediction
 from nlp.rows import Row
@@ -49,13 +49,15 @@ def _task(row: Row) -> Field | None:
     return next((field for field in FIELDS if field == row.task), None)
 
 
-def _truth(row: Row, field: Field) -> str | None:
+def truth_of(row: Row, field: Field) -> str | None:
     """Return the label of a row in our words, None if we have none for it."""
     match field:
         case "intent":
             return our_intent(row.label)
         case "language":
             return our_language(row.label, row.text)
+        case "reason":
+            return our_reason(row.label)
         case _:
             return row.label
 
@@ -83,7 +85,7 @@ def evaluate(pipeline: Pipeline, rows: Iterable[Row]) -> list[Figures]:
             groups.setdefault((field, row.source, row.lang), []).append(row)
     table = []
     for (field, source, lang), members in sorted(groups.items()):
-        known = [(row.text, label) for row in members if (label := _truth(row, field)) is not None]
+        known = [(row.text, label) for row in members if (label := truth_of(row, field)) is not None]
         truth = [label for _, label in known]
         binary = field == "sentiment" and bool(truth) and _NEUTRAL not in truth
         documents = pipeline.analyze([text for text, _ in known])

@@ -32,3 +32,26 @@ INTENTS = ("complaint", "question", "request", "praise", "purchase", "leaving", 
 def our_intent(label: str) -> str | None:
     """Return our word for an intent label: itself if it is ours, None if it has no clear counterpart."""
     return label if label in INTENTS else OUR_INTENT.get(label)
+
+
+REASONS = ("outage", "quality", "delay", "cancelled", "lost", "billing", "account", "service", "other")
+"""Why people complain: it does not work, it is poor, late, cancelled, lost or damaged or wrong, the money, sign-in or
+booking or form, staff and answers, anything else."""
+
+_OUR_REASON = {
+    "Customer Service Issue": "service",
+    "Flight Attendant Complaints": "service",
+    "Late Flight": "delay",
+    "longlines": "delay",
+    "Cancelled Flight": "cancelled",
+    "Lost Luggage": "lost",
+    "Damaged Luggage": "lost",
+    "Bad Flight": "quality",
+    "Flight Booking Problems": "account",
+    "Can't Tell": "other",
+}
+
+
+def our_reason(label: str) -> str | None:
+    """Return our word for a reason: itself if it is ours, None if it has no counterpart."""
+    return label if label in REASONS else _OUR_REASON.get(label)

@@ -16,6 +16,7 @@ NOTHING_SAID: dict[Field, str] = {
     "sentiment": "neutral",
     "complaint": "other",
     "intent": "other",
+    "reason": "other",
 }
 """The label of a text in which nothing is left to read (empty, only mentions, only punctuation)."""
 

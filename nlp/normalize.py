@@ -1,4 +1,4 @@
-"""One normal form of a message, the same in training and in serving."""
+"""Two normal forms of a message, the same in training and in serving: for the encoder and for n-grams."""
 
 import html
 import re
@@ -68,3 +68,43 @@ def normalize(text: str) -> str:
     text = _REST.sub(" ", text)
     text = " ".join(_SYMBOLS.sub(r" \g<0> ", text).split())
     return _NUMBERS.sub(NUMBER, text)[:MAX_CHARS].rstrip()
+
+
+# What the encoder reads keeps accents, hamzas and punctuation, for it was pretrained on them; what only tells who
+# wrote or where (curly quotes, an ellipsis character, tatweel, bidi controls) goes, so that no model leans on it.
+_MARKS = re.compile(
+    "[\u0610-\u061a\u0640\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06ed\u00ad\u034f\u061c\u180e"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U0001f3fb-\U0001f3ff\U000e0000-\U000e007f]"
+)
+_PLAIN = str.maketrans(
+    dict(zip("یېہھکڪگڨڤڥپچ“”„«»‘’‚`´–—؟؛،", "ييههككققففبج" + '"' * 5 + "'" * 5 + "--?;,", strict=True))
+    | {chr(zero + digit): str(digit) for zero in (0x0660, 0x06F0) for digit in range(10)}
+)
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
+_HANDLES = re.compile(r"@\w+")
+_DOTS = re.compile(r"\.{2,}")
+_LONG = re.compile(r"(.)\1{2,}")
+
+
+def clean(text: str) -> str:
+    """Return `text` as the encoder reads it: lower case, single-spaced, without marks of typography.
+
+    Reads the first MAX_CHARS characters and returns at most as many. Entities are decoded; compatibility forms
+    composed (NFKC); links become "http", mentions "@user", addresses "e-mail"; runs of a character shrink to two;
+    quotes, dashes, ellipses, Arabic punctuation and digits become ASCII; Arabic vowels, tatweel, zero-width and
+    bidi controls, other control characters and lone surrogates go. Never raises.
+    """
+    text = text[:MAX_CHARS]
+    if "&" in text:
+        text = html.unescape(text)
+    if not text.isascii():
+        text = text.encode("utf-8", "ignore").decode("utf-8")
+        text = _MARKS.sub("", unicodedata.normalize("NFKC", text)[:MAX_CHARS]).translate(_PLAIN)
+    text = text.lower()
+    if "." in text or "http" in text:
+        text = _LINKS.sub(" http ", _MAILS.sub(" e-mail ", text))
+        text = _DOTS.sub(". ", text)
+    if "@" in text:
+        text = _HANDLES.sub("@user", text)
+    text = _LONG.sub(r"\1\1", text)
+    return " ".join(_CONTROLS.sub(" ", text).split())[:MAX_CHARS].rstrip()

@@ -1,14 +1,19 @@
 """What is understood of a message, and the pipeline that finds it out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from nlp.normalize import MAX_CHARS
 
-Field = Literal["language", "sentiment", "complaint", "intent"]
-FIELDS: tuple[Field, ...] = ("language", "sentiment", "complaint", "intent")
+if TYPE_CHECKING:
+    from nlp.heads import Heads
+    from nlp.onnx import Encoder
+
+Field = Literal["language", "sentiment", "complaint", "intent", "reason"]
+FIELDS: tuple[Field, ...] = ("language", "sentiment", "complaint", "intent", "reason")
 
 _BATCH_TEXTS = 512
 _BATCH_CHARS = 100_000
@@ -33,6 +38,7 @@ class Document:
     sentiment: Prediction | None = None
     complaint: Prediction | None = None
     intent: Prediction | None = None
+    reason: Prediction | None = None
     topics: tuple[str, ...] = ()
 
 
@@ -77,25 +83,56 @@ def _filled(document: Document, field: Field, prediction: Prediction) -> Documen
             return replace(document, complaint=prediction)
         case "intent":
             return replace(document, intent=prediction)
+        case "reason":
+            return replace(document, reason=prediction)
 
 
 class Pipeline:
     """Runs components one after another over batches of texts."""
 
-    def __init__(self, components: Sequence[Component]) -> None:
-        """Keep the components in the order in which they will run."""
+    def __init__(
+        self, components: Sequence[Component], encoder: "Encoder | None" = None, heads: "Heads | None" = None
+    ) -> None:
+        """Keep the components in the order in which they will run, and what the hybrid ones among them share."""
         self.components = tuple(components)
+        self.encoder = encoder
+        self.heads = heads
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> "Pipeline":
-        """Read the weights in `folder`, by default those shipped in nlp/models.
+    def load(cls, folder: Path | None = None, heads: Path | None = None, *, encoder: bool = True) -> "Pipeline":
+        """Read the model in `folder`, by default the one shipped in nlp/models.
 
-        Raises FileNotFoundError if a weights file is missing and ValueError if one cannot be used.
+        Without `encoder`, or from a folder without heads.npz, these are the n-gram models alone: many times as fast,
+        and weaker. `heads` is a file of refitted heads that takes the place of the shipped one. Raises FileNotFoundError if a file is missing and ValueError if one cannot be used.
         """
-        from nlp.linear import LinearComponent  # here, because the back end builds on this module
+        from nlp.linear import LinearComponent  # here, because the back ends build on this module
 
         folder = folder or Path(__file__).parent / "models"
-        return cls([LinearComponent.load(folder / f"{field}.npz", field) for field in FIELDS])
+        linear = [LinearComponent.load(folder / f"{field}.npz", field) for field in FIELDS]
+        path = heads or folder / "heads.npz"
+        if not encoder or (heads is None and not path.is_file()):
+            return cls(linear)
+        from nlp.heads import Heads, HybridComponent
+        from nlp.onnx import Encoder
+
+        stored = Heads.load(path)
+        shared = Encoder(folder, stored.name.partition("+")[0], stored.likeness)
+        parts = [
+            HybridComponent(one.field, shared, one, stored.heads[one.field], f"{stored.name}/{one.field}")
+            for one in linear
+        ]
+        return cls(parts, shared, stored)
+
+    def only(self, field: Field) -> "Pipeline":
+        """Return a pipeline that fills this field alone."""
+        return Pipeline([one for one in self.components if one.field == field], self.encoder, self.heads)
+
+    def with_component(self, component: Component) -> "Pipeline":
+        """Return a pipeline in which `component` fills its field; everything else is shared with this one."""
+        changed = copy(self)
+        kept = [component if one.field == component.field else one for one in self.components]
+        changed.components = tuple(kept if component in kept else [*kept, component])
+        return changed
 
     def analyze(self, texts: Sequence[str]) -> list[Document]:
         """Return one document a text, in the same order.

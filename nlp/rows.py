@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-TASKS = ("language", "sentiment", "complaint", "intent")
+TASKS = ("language", "sentiment", "complaint", "intent", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def parse(line: str, source: str) -> Iterator[Row]:
     if lang:
         yield Row(text, lang, "language", lang, source)
     for task in TASKS[1:]:
-        if task in stored:
+        if stored.get(task):
             yield Row(text, lang, task, str(stored[task]), source)
 
 

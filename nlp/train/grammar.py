@@ -35,7 +35,11 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A made message with its labels; `held_out` ones come from templates that training never sees."""
+    """A message with its labels; `held_out` ones are never learned from (made ones: their whole template).
+
+    `source` is "made" (by a grammar) or "written" (by hand); `reason` is "" where nothing is complained of or
+    nobody said why.
+    """
 
     text: str
     language: str
@@ -43,6 +47,8 @@ class Message:
     sentiment: str
     complaint: str
     held_out: bool
+    reason: str = ""
+    source: str = "made"
 
 
 class Grammar:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FIELDS = ["language", "sentiment", "complaint", "intent"]
+FIELDS = ["language", "sentiment", "complaint", "intent", "reason"]
 
 
 def run(*words: str, stdin: bytes = b"", module: str = "nlp") -> subprocess.CompletedProcess[bytes]:
@@ -92,8 +92,9 @@ def test_evaluate_reads_plain_and_gzipped_rows(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(text.encode()))
     answer = run("evaluate", "--json", str(tmp_path / "rows.jsonl"), str(tmp_path / "rows.jsonl.gz"))
     assert answer.returncode == 0, answer.stderr
-    intent, sentiment = [json.loads(line) for line in answer.stdout.decode().splitlines()]
+    intent, reason, sentiment = [json.loads(line) for line in answer.stdout.decode().splitlines()]
     assert (intent["task"], intent["source"], intent["count"], intent["left_out"]) == ("intent", "b", 2, 2)
+    assert (reason["task"], reason["count"]) == ("reason", 2)
     assert (sentiment["task"], sentiment["count"], sentiment["binary"]) == ("sentiment", 4, True)
     assert sentiment["accuracy"] == 1.0
 

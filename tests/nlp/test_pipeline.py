@@ -67,7 +67,7 @@ def test_a_language_that_is_not_ours_is_other(pipeline: Pipeline, text: str) -> 
 
 def test_every_prediction_has_calibrated_scores_that_sum_to_one(pipeline: Pipeline) -> None:
     for document in pipeline.analyze([text for text, _ in COMPLAINTS] + ["", "👍", "x" * 50]):
-        for prediction in (document.language, document.sentiment, document.complaint, document.intent):
+        for prediction in (getattr(document, field) for field in FIELDS):
             assert prediction is not None
             assert math.isclose(sum(prediction.scores.values()), 1, abs_tol=1e-4)
             assert prediction.score == max(prediction.scores.values()) == prediction.scores[prediction.label]
@@ -75,8 +75,14 @@ def test_every_prediction_has_calibrated_scores_that_sum_to_one(pipeline: Pipeli
 
 def test_predictions_name_the_model_that_made_them(pipeline: Pipeline) -> None:
     document = pipeline.analyze(["merci"])[0]
+    assert document.sentiment is not None and pipeline.heads is not None
+    assert document.sentiment.model == f"{pipeline.heads.name}/sentiment"
+
+
+def test_the_ngrams_alone_answer_too_and_say_so() -> None:
+    document = Pipeline.load(encoder=False).analyze(["merci beaucoup, vous êtes les meilleurs"])[0]
     assert document.sentiment is not None
-    assert document.sentiment.model == "linear-1/sentiment"
+    assert (document.sentiment.label, document.sentiment.model) == ("positive", "linear-1/sentiment")
 
 
 def test_components_name_their_field_and_labels(pipeline: Pipeline) -> None:
@@ -87,6 +93,7 @@ def test_components_name_their_field_and_labels(pipeline: Pipeline) -> None:
         "sentiment": {"negative", "neutral", "positive"},
         "complaint": {"complaint", "other"},
         "intent": {"complaint", "question", "request", "praise", "purchase", "leaving", "spam", "other"},
+        "reason": {"outage", "quality", "delay", "cancelled", "lost", "billing", "account", "service", "other"},
     }
 
 

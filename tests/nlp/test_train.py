@@ -11,7 +11,9 @@ from nlp.pipeline import Pipeline
 
 pytest.importorskip("scipy", reason="training needs the [train] extra (scikit-learn, which brings scipy)")
 
+from nlp.intents import INTENTS, REASONS
 from nlp.train.__main__ import main
+from nlp.train.corpus import written
 from nlp.train.grammar import LANGUAGES, messages
 
 ROWS = {
@@ -39,14 +41,28 @@ def trained(folder: Path, out: Path) -> dict[str, bytes]:
         keys = ("text", "lang", "task", "label")
         lines = [json.dumps(dict(zip(keys, row, strict=True)) | {"source": "umsab"}) for row in rows]
         (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    main(["--data", str(folder), "--out", str(out), "--made", "400", "--steps", "5", "--seed", "3"])
+    words = [
+        "--data",
+        str(folder),
+        "--out",
+        str(out),
+        "--stages",
+        "linear",
+        "--made",
+        "400",
+        "--steps",
+        "5",
+        "--seed",
+        "3",
+    ]
+    main(words)
     return {path.name: path.read_bytes() for path in sorted(out.glob("*.npz"))}
 
 
 def test_training_on_a_tiny_slice_gives_weights_that_load_and_are_the_same_each_time(tmp_path: Path) -> None:
     first = trained(tmp_path / "data", tmp_path / "one")
     trained(tmp_path / "data", tmp_path / "two")
-    assert sorted(first) == ["complaint.npz", "intent.npz", "language.npz", "sentiment.npz"]
+    assert sorted(first) == ["complaint.npz", "intent.npz", "language.npz", "reason.npz", "sentiment.npz"]
     for name in first:
         with np.load(tmp_path / "one" / name) as one, np.load(tmp_path / "two" / name) as two:
             assert set(one.files) == set(two.files)
@@ -58,7 +74,7 @@ def test_training_on_a_tiny_slice_gives_weights_that_load_and_are_the_same_each_
 
 def test_sources_that_teach_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to learn"):
-        main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--sources", "nobody"])
+        main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--sources", "nobody", "--stages", "linear"])
 
 
 def test_made_messages_are_the_same_for_one_seed_and_others_for_another() -> None:
@@ -75,3 +91,23 @@ def test_made_messages_have_complaints_and_others_in_every_language() -> None:
 
 def test_made_messages_have_no_slot_left_open() -> None:
     assert not [one.text for one in messages(3000, 5) if "{" in one.text or "[" in one.text]
+
+
+def test_every_written_message_has_labels_that_we_know_and_is_there_once() -> None:
+    told = list(written())
+    assert len(told) > 3000
+    assert len({one.text for one in told}) == len(told)
+    assert {one.language for one in told} == {"fr", "ar", "arq-Arab", "arq-Latn"}
+    assert {one.intent for one in told} == set(INTENTS)
+    assert {one.sentiment for one in told} == {"negative", "neutral", "positive"}
+    assert {one.reason for one in told} == {"", *REASONS}
+    assert not [one.text for one in told if one.complaint == "complaint" and not one.reason]
+
+
+def test_a_written_message_without_a_header_is_refused_by_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "fr.txt").write_text("bonjour\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"fr\.txt:1: a message before any header"):
+        list(written(tmp_path))
+    (tmp_path / "fr.txt").write_text("== praise / positive\nmerci\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"fr\.txt:1: expected"):
+        list(written(tmp_path))

@@ -1,0 +1,27 @@
+"""The projection for likeness: from the states of the fine-tuned encoder back to what its base meant by a text."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp.onnx import Encoder
+
+_RIDGE = 1.0
+
+
+def projection(encoder: Encoder, sample: Path) -> NDArray[np.float32]:
+    """Return (hidden + 1, hidden), the last row a bias, fitted on the texts and vectors that nlp.train.likeness wrote.
+
+    Ridge regression on the vectors less their mean: all vectors of the base have one large part in common (any two
+    have a cosine of 0.7 or more), and a projection that learned this part alone would look right and tell nothing.
+    """
+    with np.load(sample) as stored:
+        texts, vectors = stored["texts"].tolist(), stored["vectors"].astype(np.float64)
+    wanted = vectors - vectors.mean(axis=0)
+    wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-9)
+    states = np.concatenate([encoder.states(texts), np.ones((len(texts), 1))], axis=1, dtype=np.float64)
+    penalty = _RIDGE * np.eye(states.shape[1])
+    penalty[-1, -1] = 0
+    result: NDArray[np.float32] = np.linalg.solve(states.T @ states + penalty, states.T @ wanted).astype(np.float32)
+    return result
