@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("understanding", "line", "growth", "webhook", "start")
+NAMES = ("nlp", "topics", "line", "growth", "webhook", "start", "suggest")
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     RESULTS.mkdir(exist_ok=True)
     for name in sys.argv[1:] or NAMES:
         rows = asyncio.run(importlib.import_module(f"bench.{name}").measure())

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from connectors.base import Connector
 from connectors.registry import CONNECTORS, connector_class
 
 ABILITIES = {
@@ -28,9 +29,13 @@ def table() -> str:
     classes = [connector_class(name) for name in sorted(CONNECTORS)]
     rows = [["", *(f"[{each.label}]({each.name}.md)" for each in classes)], ["---"] * (len(classes) + 1)]
     rows += [[words, *("yes" if each.can(name) else "" for each in classes)] for name, words in ABILITIES.items()]
-    rows.append(["characters in one message", *(f"{each.limits.text_length:,}" for each in classes)])
-    rows.append(["buttons under one message", *(str(each.limits.buttons) for each in classes)])
+    rows.append(["characters in one message", *(f"{e.limits.text_length:,}" if _sends(e) else "" for e in classes)])
+    rows.append(["buttons under one message", *(str(e.limits.buttons) if _sends(e) else "" for e in classes)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _sends(each: type[Connector]) -> bool:
+    return each.can("direct_message") or each.can("reply")
 
 
 def updated(page: str) -> str:

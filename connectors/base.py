@@ -71,6 +71,8 @@ class Change(StrEnum):
     NEW = "new"
     EDIT = "edit"
     DELETE = "delete"
+    FAILED = "failed"
+    """A message of ours was taken and then not delivered; the text holds the platform's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,15 @@ class Limits:
     """Buttons under one message; 0 where the channel has none."""
     body_bytes: int = 1_000_000
     """Largest webhook body that is read."""
+    public_length: int | None = None
+    """Characters in one public answer, where that is another number."""
+    window_hours: float | None = None
+    """How long after the customer's last message a free text may be sent; None where that does not matter."""
+
+    def text_length_of(self, kind: str) -> int:
+        """Characters in one answer to a message of this kind."""
+        is_private = kind == MessageKind.DIRECT_MESSAGE
+        return self.text_length if is_private or self.public_length is None else self.public_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,8 @@ class ChannelConfig:
     credentials: Mapping[str, str] = field(default_factory=dict)
     api_url: str | None = None
     """Overrides the platform's address, so that tests point it at a server of their own."""
+    hook_url: str = ""
+    """Our webhook's own public address, for platforms that sign it or are told it with each message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +214,8 @@ class InboundMessage:
     button: str | None = None
     """The value of a pressed button: an answer to us, not a message."""
     change: Change = Change.NEW
+    consent: bool | None = None
+    """The author asks us never to write again (False), or takes that back (True)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +230,10 @@ class OutboundMessage:
     buttons: tuple[Button, ...] = ()
     reply_to: str | None = None
     """External id of the message that is answered."""
+    is_human: bool = False
+    """Written by an agent; some platforms let those out later than automatic ones."""
+    last_inbound_at: datetime | None = None
+    """When the customer last wrote; told where the channel's limits have a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +259,11 @@ class Connector(ABC):
     """False for channels that only the command line or the demo opens: not offered on the Channels page."""
     takes_hooks: ClassVar[bool] = True
     """False where calls come by a route of their own instead of /hooks/<key>."""
+    hook_methods: ClassVar[tuple[str, ...]] = ("POST",)
+    """How the platform calls /hooks/<key> with events; with GET where it can do no better."""
+    hook_family: ClassVar[str] = ""
+    """Where a platform calls one address for several accounts: a call to one channel is offered to the others of the
+    same family, each of which verifies it with its own secret and keeps what is its own."""
     made_secrets: ClassVar[tuple[str, ...]] = ()
     """Credentials that nobody types: made at random when the channel is connected."""
 
@@ -255,6 +279,21 @@ class Connector(ABC):
     def is_polled(self) -> bool:
         """Whether the engine should call `poll`: not where the platform calls us instead."""
         return self.can("poll")
+
+    @property
+    def is_called(self) -> bool:
+        """Whether `set_webhook` should make the platform call us; a channel may be polled as well."""
+        return not self.is_polled
+
+    @classmethod
+    def is_one_account(cls) -> bool:
+        """Whether an account may be connected only once, and a channel keeps its account when it is reconnected."""
+        return cls.can("poll")
+
+    @classmethod
+    def length(cls, text: str) -> int:
+        """How long `text` is as the platform counts it, to hold against `limits.text_length`."""
+        return len(text)
 
     async def connect(self) -> Account:
         """Check the credentials and say who we are."""
@@ -287,6 +326,15 @@ class Connector(ABC):
     def read_webhook(self, request: WebhookRequest) -> list[RawEvent]:
         """Verify a call, then split it into raw events, every entry of a batch; no I/O. Raises BadWebhook."""
         raise BadWebhook(f"{self.label} has no webhook.")
+
+    def challenge(self, request: WebhookRequest) -> str:
+        """The text that answers a platform's GET, by which it asks whether the address is ours. Raises BadWebhook."""
+        raise BadWebhook(f"{self.label} asks no such question.")
+
+    async def complete(self, raw: RawEvent) -> RawEvent:
+        """A webhook's event with what its call leaves out (a name, the text of a mention), asked for in a few seconds;
+        when that fails the event is kept as it came."""
+        raise Refused(f"{self.label} leaves nothing out.")
 
     def read(self, raw: RawEvent) -> list[InboundMessage]:
         """Say a raw event in our words; unknown -> []. Raises Ignored or BadPayload with the reason."""

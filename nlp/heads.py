@@ -189,16 +189,17 @@ def refit(pipeline: "Pipeline", corrections: Iterable[Correction]) -> Heads:
 
 def _moved(head: Head, states: Floats, middle: Floats, fixed: Floats, truth: Floats) -> Head:
     """Minimise the summed -log P(truth) + _PULL / 2 |change|², for centred states whose mean square is _REACH."""
-    inputs = states - middle
-    scale = np.sqrt(_REACH / np.maximum((inputs**2).sum(axis=1).mean(), 1e-9))
-    inputs = np.concatenate([inputs * scale, np.ones((len(inputs), 1), np.float32)], axis=1, dtype=np.float32)
+    own = states - middle
+    scale = np.float32(np.sqrt(_REACH / np.maximum((own**2).sum(axis=1).mean(), 1e-9)))
+    inputs = np.concatenate([own * scale, np.ones((len(own), 1))], axis=1, dtype=np.float32)
     start = head.encoder * (states @ head.weights + head.bias) + fixed
-    change = ahead = np.zeros((inputs.shape[1], truth.shape[1]), np.float32)
     curvature = np.float32(0.5 * np.linalg.norm(inputs, 2) ** 2 + _PULL)
+    change: Floats = np.zeros((inputs.shape[1], truth.shape[1]), np.float32)
+    ahead = change
     for step in range(_STEPS):
-        slope = inputs.T @ (softmax(start + inputs @ ahead) - truth) + np.float32(_PULL) * ahead
-        moved = ahead - slope / curvature
-        ahead = moved + np.float32(step / (step + 3)) * (moved - change)
+        slope = inputs.T @ (softmax((start + inputs @ ahead).astype(np.float32)) - truth) + np.float32(_PULL) * ahead
+        moved = (ahead - slope / curvature).astype(np.float32)
+        ahead = (moved + np.float32(step / (step + 3)) * (moved - change)).astype(np.float32)
         change = moved
     change = change / np.float32(head.encoder)
     weights = change[:-1] * scale

@@ -49,8 +49,9 @@ class Encoder:
     ) -> None:
         """Open encoder.onnx and the tokenizer in `folder`.
 
-        `name` changes with the vectors. `likeness` (hidden + 1, hidden) projects states to vectors whose product tells how alike two texts are; its
-        last row is the bias. Raises FileNotFoundError if a file is missing and ValueError if one cannot be read.
+        `name` changes with the vectors. `likeness` (hidden + 1, hidden) projects states to vectors whose product tells
+        how alike two texts are; its last row is the bias. Raises FileNotFoundError if a file is missing and ValueError
+        if one cannot be read.
         """
         path = folder / "encoder.onnx"
         if not path.is_file():

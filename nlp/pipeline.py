@@ -103,7 +103,8 @@ class Pipeline:
         """Read the model in `folder`, by default the one shipped in nlp/models.
 
         Without `encoder`, or from a folder without heads.npz, these are the n-gram models alone: many times as fast,
-        and weaker. `heads` is a file of refitted heads that takes the place of the shipped one. Raises FileNotFoundError if a file is missing and ValueError if one cannot be used.
+        and weaker. `heads` is a file of refitted heads that takes the place of the shipped one. Raises
+        FileNotFoundError if a file is missing and ValueError if one cannot be used.
         """
         from nlp.linear import LinearComponent  # here, because the back ends build on this module
 

@@ -13,7 +13,7 @@ from nlp.features import features
 
 NGRAMS = 256
 """Places into which the n-grams of a text are hashed."""
-MIXED = (0.5, 0.1, 0.4)
+MIXED = (0.4, 0.1, 0.5)
 """What meaning to the encoder, spelling and concepts add to a score; docs/suggestions.md says how it was found."""
 PLAIN = (0.0, 0.3, 0.7)
 """The same where there is no encoder."""

@@ -34,6 +34,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+model = typer.Typer(help="Judge, teach and roll back the model.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(model, name="model")
 console = Console(stderr=True)
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file; socialcrm.toml when not given.")]
 DatabaseOption = Annotated[
@@ -135,6 +137,56 @@ def create_agent(
         typer.echo(f"{email} {'can sign in now' if is_new else 'has been changed'} ({role.value}, team {team}).")
 
     _run(run())
+
+
+@model.command("evaluate")
+def model_evaluate(
+    days: Annotated[int, typer.Option(help="What people said in so many days; 0 = ever.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON.")] = False,
+    config: ConfigOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """How often the model is right, by what people corrected and confirmed; the blind sample is the one to believe."""
+    from socialcrm import teach
+
+    _run(teach.evaluate(_settings(config, database), days, as_json))
+
+
+@model.command("train")
+def model_train(
+    from_corrections: Annotated[
+        bool, typer.Option("--from-corrections", help="Learn from what people corrected and confirmed.")
+    ] = False,
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Show what would come of it and change nothing.")] = False,
+    config: ConfigOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Refit the model; the new version goes live only if it is better on corrections that it has not seen."""
+    from socialcrm import teach
+
+    if not from_corrections:
+        _fail("Say what to learn from: socialcrm model train --from-corrections")
+    _run(teach.train(_settings(config, database), is_dry, console))
+
+
+@model.command("list")
+def model_list(
+    as_json: Annotated[bool, typer.Option("--json", help="With all figures, as JSON.")] = False,
+    config: ConfigOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Every version of the model, newest first."""
+    from socialcrm import teach
+
+    _run(teach.versions(_settings(config, database), as_json))
+
+
+@model.command("rollback")
+def model_rollback(config: ConfigOption = None, database: DatabaseOption = "") -> None:
+    """Go back to what the live version took over from."""
+    from socialcrm import teach
+
+    _run(teach.rollback(_settings(config, database)))
 
 
 @app.command()

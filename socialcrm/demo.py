@@ -20,6 +20,7 @@ from sqlmodel import col
 from config.settings import HERE
 from connectors.base import RawEvent
 from connectors.registry import connector_class
+from socialcrm.demo_teaching import teach
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.ledger import RawEventRow
@@ -90,6 +91,7 @@ async def seed(line: Line, console: Console) -> None:
         waits.add(act.kind)
     clock.at = now
     await _through(past, {"customer", "resolve"})
+    await teach(line, FOLDER / "labels.jsonl")
     await _mark_seeded(line)
 
 

@@ -2,8 +2,9 @@
 
 import shutil
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
@@ -11,15 +12,18 @@ from sqlmodel import col
 
 from config.settings import Settings
 from connectors.base import ConnectorError
-from nlp.pipeline import Pipeline
+from socialcrm.app import load_pipeline
 from socialcrm.database import Database
 from socialcrm.domain.channel import Channel, ChannelStatus
 from socialcrm.domain.engagement import Engagement, EngagementError
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 from socialcrm.domain.people import Agent, Role
+from socialcrm.domain.teaching import ModelVersion, VersionStatus
 from socialcrm.engine import ledger
 from socialcrm.engine.channels import Channels
+from socialcrm.engine.line import utc_now
 from socialcrm.migrate import is_current
+from socialcrm.reports.drift import Shift, alarms, drift
 from socialcrm.secrets import KEY_FILE, KeyLost, Vault
 from socialcrm.web.page import STATIC
 
@@ -82,7 +86,7 @@ def _engagement(settings: Settings) -> Finding:
 
 def _models(settings: Settings) -> Finding:
     try:
-        document = Pipeline.load(settings.understanding.models).analyze(["merci beaucoup"])[0]
+        document = load_pipeline(settings.understanding).analyze(["merci beaucoup"])[0]
     except (OSError, ValueError) as error:
         return Finding("models", False, f"They cannot be loaded: {error}")
     return Finding("models", True, document.sentiment.model if document.sentiment else "no sentiment")
@@ -98,6 +102,12 @@ async def _contents(settings: Settings, database: Database) -> AsyncIterator[Fin
             select(func.count()).select_from(Agent).where(col(Agent.role) == Role.ADMIN, col(Agent.is_active))
         )
         channels = (await session.execute(select(Channel).order_by(col(Channel.id)))).scalars().all()
+        versions = select(ModelVersion).where(col(ModelVersion.status) == VersionStatus.LIVE.value)
+        live = (await session.execute(versions)).scalar_one_or_none()
+        shifts = alarms(await drift(session, utc_now(), ZoneInfo(settings.engagement.time_zone)))
+    if live is not None:
+        yield _version(settings, live)
+    yield _drift(shifts)
     if not book.is_balanced:
         yield Finding("ledger", False, "Received is not stored + duplicate + ignored + dead + waiting.")
     elif book.dead:
@@ -117,6 +127,32 @@ async def _contents(settings: Settings, database: Database) -> AsyncIterator[Fin
             yield await _channel(opened, channel)
     finally:
         await opened.close()
+
+
+def _version(settings: Settings, live: ModelVersion) -> Finding:
+    """Whether the live version of the model can be used."""
+    try:
+        load_pipeline(settings.understanding, settings.storage.folder / "models" / live.path).analyze(
+            ["merci beaucoup"]
+        )
+    except Exception as error:  # whatever a damaged file makes of itself
+        sentence = f"Version {live.id} cannot be loaded, the shipped model is at work: {error}"
+        return Finding("model version", False, f"{sentence} `socialcrm model rollback` ends this.")
+    return Finding("model version", True, f"Version {live.id} is live.")
+
+
+def _drift(shifts: Sequence[Shift]) -> Finding:
+    """Whether the last seven days are unlike the four weeks before."""
+    if not shifts:
+        return Finding("understanding", True, "Nothing has shifted in the last seven days.")
+    first = shifts[0]
+    where = "all messages" if first.dimension == "all" else f"{first.dimension} {first.group}"
+    return Finding(
+        "understanding",
+        False,
+        f"{first.field} “{first.label}” went from {first.before:.0%} to {first.share:.0%} of {where} in the last seven "
+        f"days (stability index {first.index:.2f}): a real event or the model? See the Understanding page.",
+    )
 
 
 async def _channel(opened: Channels, channel: Channel) -> Finding:

@@ -46,6 +46,14 @@ def test_without_a_file_the_defaults_hold() -> None:
         ("[web]\nport = 70000", ["web.port", "less than or equal to 65535", "70000"]),
         ("[line]\nbatch = 0", ["line.batch", "greater than or equal to 1", "it is 0"]),
         ("[understanding.thresholds]\nlanguage = 2", ["understanding.thresholds.language", "1", "it is 2"]),
+        (
+            "[understanding.sentiment]\nbackend = 'torch'",
+            ["understanding.sentiment.backend", "'onnx' or 'transformer'"],
+        ),
+        ("[understanding.sentiment]\nbackend = 'transformer'", ["understanding.sentiment.model", "name on the hub"]),
+        ("[understanding.intent]\nmodel = 'org/name'", ["understanding.intent.model", "backend set to 'transformer'"]),
+        ("[understanding.intent]\nlabels = {a = 'spam'}", ["understanding.intent.model", "its labels are given"]),
+        ("[understanding.transformer]\ndevice = 'gpu'", ["understanding.transformer.device", "'cpu', 'mps'", "'gpu'"]),
         ("[engagement]\ndefault_language = 'de'", ["engagement.default_language", "'fr', 'ar' or 'en'", "'de'"]),
         ("[engagement]\ntime_zone = 'Algiers'", ["engagement.time_zone", "time zone", "'Algiers'"]),
         ("[engagement]\ntime_zone = '../passwd'", ["engagement.time_zone", "time zone"]),
@@ -127,6 +135,7 @@ def test_one_threshold_leaves_the_others_as_they_are() -> None:
         "sentiment": 0.5,
         "complaint": 0.6,
         "intent": 0.4,
+        "reason": 0.4,
     }
 
 
@@ -171,7 +180,10 @@ def test_the_example_as_it_is_changes_nothing_and_says_what_each_setting_means()
     assert load_settings() == Settings()
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     sections = [line for line in lines if line.startswith("[")]
-    assert len(sections) == 8
+    assert len(sections) == 15
     for before, line in pairwise(lines):
-        is_threshold = line.split(" ")[0] in ("#sentiment", "#complaint", "#intent", "#replies", "#faq", "#language")
-        assert before.startswith("# ") or not re.match("#[a-z]", line) or is_threshold, f"not a word on {line}"
+        is_said_above = line.split(" ")[0] in (
+            *("#sentiment", "#complaint", "#intent", "#reason", "#replies", "#faq", "#language"),
+            *("#backend", "#model", "#labels"),
+        )
+        assert before.startswith("# ") or not re.match("#[a-z]", line) or is_said_above, f"not a word on {line}"

@@ -13,13 +13,14 @@ _RIDGE = 1.0
 def projection(encoder: Encoder, sample: Path) -> NDArray[np.float32]:
     """Return (hidden + 1, hidden), the last row a bias, fitted on the texts and vectors that nlp.train.likeness wrote.
 
-    Ridge regression on the vectors less their mean: all vectors of the base have one large part in common (any two
-    have a cosine of 0.7 or more), and a projection that learned this part alone would look right and tell nothing.
+    Ridge regression on the whitened vectors: any two vectors of the base have a cosine of 0.7 or more, and most of the
+    rest tells the language. A projection that learned these parts alone would look right and find nothing.
     """
     with np.load(sample) as stored:
         texts, vectors = stored["texts"].tolist(), stored["vectors"].astype(np.float64)
-    wanted = vectors - vectors.mean(axis=0)
-    wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-9)
+    centred = vectors - vectors.mean(axis=0)
+    left, _, _ = np.linalg.svd(centred, full_matrices=False)
+    wanted = left / np.maximum(np.linalg.norm(left, axis=1, keepdims=True), 1e-9)
     states = np.concatenate([encoder.states(texts), np.ones((len(texts), 1))], axis=1, dtype=np.float64)
     penalty = _RIDGE * np.eye(states.shape[1])
     penalty[-1, -1] = 0

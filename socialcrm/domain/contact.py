@@ -32,3 +32,5 @@ class Identity(SQLModel, table=True):
     external_id: str
     name: str = ""
     handle: str = ""
+    stopped_at: datetime | None = time_column(default=None)
+    """When they asked us never to write to them here again; None once they took that back."""

@@ -116,6 +116,9 @@ class Analysis(SQLModel, table=True):
     complaint_score: float
     intent: str
     intent_score: float
+    reason: str | None = None
+    """Why the author complains; means something of a complaint only."""
+    reason_score: float | None = None
     scores: dict[str, dict[str, float]] = json_column(default_factory=empty_dict)
     """field -> label -> probability."""
     unsure: list[str] = json_column(default_factory=empty_list)

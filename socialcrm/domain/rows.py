@@ -10,7 +10,9 @@ from socialcrm.domain.ledger import RawEventRow
 from socialcrm.domain.message import Analysis, Message, RuleTrace
 from socialcrm.domain.outbox import OutboxItem
 from socialcrm.domain.people import Agent, Team, TeamMember, WebSession
+from socialcrm.domain.suggestion import Dismissal, Suggestion
 from socialcrm.domain.survey import Resolution, Survey
+from socialcrm.domain.teaching import Correction, ModelVersion, SampleItem
 
 metadata = SQLModel.metadata
 
@@ -23,12 +25,17 @@ __all__ = [
     "Contact",
     "Conversation",
     "ConversationEvent",
+    "Correction",
+    "Dismissal",
     "Identity",
     "Message",
+    "ModelVersion",
     "OutboxItem",
     "RawEventRow",
     "Resolution",
     "RuleTrace",
+    "SampleItem",
+    "Suggestion",
     "Survey",
     "Team",
     "TeamMember",

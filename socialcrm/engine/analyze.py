@@ -4,18 +4,20 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import CursorResult, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from nlp.pipeline import Document, Pipeline, Prediction
+from nlp.pipeline import FIELDS, Document, Pipeline, Prediction
 from socialcrm.domain.columns import constant
 from socialcrm.domain.message import Analysis, Message, Step
+from socialcrm.domain.teaching import Correction, SampleItem
 from socialcrm.engine.line import Line
 
 log = logging.getLogger(__name__)
 NOBODY_KNOWS = Prediction("other", 0.0, {}, "none")
-FIELDS = ("language", "sentiment", "complaint", "intent")
 
 
 async def analyze(line: Line) -> int:
@@ -27,6 +29,7 @@ async def analyze(line: Line) -> int:
         .limit(line.settings.line.batch)
         .with_for_update(skip_locked=True, key_share=True)
     )
+    await line.model.refresh()
     async with line.database.write() as session:
         rows = [(number, text) for number, text in (await session.execute(query)).all() if number is not None]
         if not rows:
@@ -35,10 +38,24 @@ async def analyze(line: Line) -> int:
         thresholds = line.settings.understanding.thresholds.model_dump()
         found = [_row(n, d, thresholds, line.now()) for (n, _), d in zip(rows, documents, strict=True)]
         numbers = [number for number, _ in rows]
-        await session.execute(delete(Analysis).where(col(Analysis.message_id).in_(numbers)))  # of an edited message
+        if await _forget(session, numbers):  # of edited messages
+            await _forget_judgements(session, numbers)
         await session.execute(insert(Analysis), found)
         await session.execute(update(Message).where(col(Message.id).in_(numbers)).values(step=Step.TRIAGE.value))
     return len(rows)
+
+
+async def _forget(session: AsyncSession, numbers: Sequence[int]) -> int:
+    """Delete the analyses of these messages; how many there were."""
+    done = await session.execute(delete(Analysis).where(col(Analysis.message_id).in_(numbers)))
+    return cast("CursorResult[Any]", done).rowcount
+
+
+async def _forget_judgements(session: AsyncSession, numbers: Sequence[int]) -> None:
+    """What people said of a text says nothing of the one that took its place."""
+    await session.execute(delete(Correction).where(col(Correction.message_id).in_(numbers)))
+    again = update(SampleItem).where(col(SampleItem.message_id).in_(numbers))
+    await session.execute(again.values(labelled_at=None))
 
 
 def understand(pipeline: Pipeline, texts: Sequence[str]) -> list[Document]:
@@ -54,18 +71,22 @@ def understand(pipeline: Pipeline, texts: Sequence[str]) -> list[Document]:
 
 def _row(number: int, document: Document, thresholds: dict[str, float], now: datetime) -> dict[str, object]:
     found = {field: getattr(document, field) or NOBODY_KNOWS for field in FIELDS}
+    is_complaint = found["complaint"].label == "complaint"
+    unsure = [field for field, p in found.items() if p.score < thresholds.get(field, 0.0)]
     return {
         "message_id": number,
         "language": found["language"].label,
         "language_score": found["language"].score,
         "sentiment": found["sentiment"].label if document.sentiment else "neutral",
         "sentiment_score": found["sentiment"].score,
-        "is_complaint": found["complaint"].label == "complaint",
+        "is_complaint": is_complaint,
         "complaint_score": found["complaint"].score,
         "intent": found["intent"].label,
         "intent_score": found["intent"].score,
+        "reason": document.reason.label if document.reason else None,
+        "reason_score": document.reason.score if document.reason else None,
         "scores": {field: {k: round(v, 4) for k, v in p.scores.items()} for field, p in found.items()},
-        "unsure": [field for field, p in found.items() if p.score < thresholds.get(field, 0.0)],
-        "model": found["sentiment"].model.split("/")[0],
+        "unsure": [field for field in unsure if field != "reason" or is_complaint],
+        "model": found["sentiment"].model.rpartition("/")[0] or found["sentiment"].model,
         "analyzed_at": now,
     }

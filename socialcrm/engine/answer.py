@@ -16,6 +16,7 @@ from socialcrm.domain.conversation import Conversation, Handler
 from socialcrm.domain.message import AuthorKind, Delivery, Direction, Message
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 from socialcrm.domain.people import Agent
+from socialcrm.domain.suggestion import Suggestion
 from socialcrm.domain.words import clean, preview
 from socialcrm.engine.line import Line
 
@@ -30,9 +31,10 @@ async def reply(
     """Answer as an agent. The same `key` twice gives the first message back. Raises CannotAnswer."""
     now = line.now()
     channel = await session.get_one(Channel, conversation.channel_id)
-    limit = line.channels.open(channel).limits.text_length
-    if len(text) > limit:
-        raise CannotAnswer(f"This channel takes {limit:,} characters; the text has {len(text):,}.")
+    connector = line.channels.open(channel)
+    limit, length = connector.limits.text_length_of(conversation.kind), connector.length(text)
+    if length > limit:
+        raise CannotAnswer(f"This channel takes {limit:,} characters; the text has {length:,}.")
     message = await send(session, Draft(conversation, text, f"agent:{key}", AuthorKind.AGENT, agent.id), now)
     conversation.waiting_since_at, conversation.unread_count = None, 0
     conversation.handler = Handler.HUMAN
@@ -111,6 +113,10 @@ async def send_all(session: AsyncSession, drafts: Sequence[Draft], now: datetime
         if draft.author is AuthorKind.AGENT:  # in the queue the customer's words tell more than our automatic ones
             conversation.preview = preview(draft.text)
     await insert_rows(session, OutboxItem, items)
+    given = [
+        n for draft, n in zip(drafts, numbers, strict=True) if draft.author is AuthorKind.AGENT and draft.answers_id
+    ]
+    await insert_rows(session, Suggestion, [{"message_id": number} for number in given])  # for `suggest` to learn from
     return numbers
 
 
@@ -172,6 +178,7 @@ def _item(draft: Draft, message_id: int, recipient: str, now: datetime) -> dict[
             "text": clean(draft.text).strip(),
             "buttons": [{"label": b.label, "value": b.value} for b in draft.buttons],
             "reply_to": None if is_private else draft.reply_to,
+            "is_human": draft.author is AuthorKind.AGENT,
         },
         "created_at": now,
         "due_at": now,

@@ -19,9 +19,10 @@ class ChannelGone(Exception):
 class Channels:
     """Opens connectors on first use and keeps them."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, public_url: str = "") -> None:
         self._database = database
         self._vault = vault
+        self._public_url = public_url
         self._open: dict[int, tuple[datetime, Connector]] = {}
 
     async def connector(self, channel_id: int) -> Connector:
@@ -43,6 +44,7 @@ class Channels:
             settings={k: v for k, v in channel.settings.items() if k != "api_url"},
             credentials=self._vault.decrypt(channel.credentials),
             api_url=channel.settings.get("api_url"),
+            hook_url=f"{self._public_url}/hooks/{channel.key}" if self._public_url else "",
         )
         connector = connector_class(channel.connector)(config)
         self._open[channel.id] = channel.changed_at, connector

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -19,7 +19,8 @@ from connectors.base import AuthExpired, Button, Connector, MaybeSent, OutboundM
 from socialcrm.database import update_rows
 from socialcrm.domain.channel import Channel, ChannelStatus
 from socialcrm.domain.columns import constant
-from socialcrm.domain.message import Message
+from socialcrm.domain.contact import Identity
+from socialcrm.domain.message import Direction, Message
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 from socialcrm.engine.channels import ChannelGone
 from socialcrm.engine.line import Line
@@ -31,6 +32,7 @@ ME = f"{HOST}:{os.getpid()}"
 FIRST_WAIT = 2.0
 LONGEST_WAIT = 3600.0
 CLOSED_WAIT = 30.0
+STOPPED = "This person wrote STOP: they are not written to on this channel until they write START."
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,16 @@ async def deliver(line: Line, channel_id: int) -> int:
         await _cannot_open(line, channel_id, str(error.args[0]))
         return 0
     items = await _claim(line, channel_id)
-    sending = {asyncio.ensure_future(_send(line, connector, item)) for item in items}
+    heard = await _heard(line, items) if connector.limits.window_hours else {}
+    stopped = await _stopped(line, channel_id, items)
+    refused = [Outcome(item, OutboxStatus.FAILED, STOPPED) for item in items if item.payload["recipient"] in stopped]
+    if refused:
+        await _record_surely(line, channel_id, refused)
+    sending = {
+        asyncio.ensure_future(_send(line, connector, item, heard.get(item.conversation_id)))
+        for item in items
+        if item.payload["recipient"] not in stopped
+    }
     while sending:
         done, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
         await _record_surely(line, channel_id, [task.result() for task in done])
@@ -145,6 +156,33 @@ async def _claim(line: Line, channel_id: int) -> Sequence[OutboxItem]:
     return items
 
 
+async def _heard(line: Line, items: Sequence[OutboxItem]) -> dict[int, datetime]:
+    """When the customer of each conversation last wrote."""
+    query = (
+        select(col(Message.conversation_id), func.max(col(Message.sent_at)))
+        .where(
+            col(Message.conversation_id).in_({item.conversation_id for item in items}),
+            col(Message.direction) == constant(Direction.IN),
+        )
+        .group_by(col(Message.conversation_id))
+    )
+    async with line.database.read() as session:
+        return {number: at for number, at in (await session.execute(query)).all()}
+
+
+async def _stopped(line: Line, channel_id: int, items: Sequence[OutboxItem]) -> set[str]:
+    """The recipients who asked us never to write to them on this channel again."""
+    if not items:
+        return set()
+    query = select(col(Identity.external_id)).where(
+        col(Identity.channel_id) == channel_id,
+        col(Identity.external_id).in_({item.payload["recipient"] for item in items}),
+        col(Identity.stopped_at).is_not(None),
+    )
+    async with line.database.read() as session:
+        return set((await session.execute(query)).scalars())
+
+
 async def _cannot_open(line: Line, channel_id: int, reason: str) -> None:
     """Say so on the channel and keep its queue until it is connected again."""
     now = line.now()
@@ -153,12 +191,12 @@ async def _cannot_open(line: Line, channel_id: int, reason: str) -> None:
         await session.execute(update(Channel).where(col(Channel.id) == channel_id).values(**values))
 
 
-async def _send(line: Line, connector: Connector, item: OutboxItem) -> Outcome:
+async def _send(line: Line, connector: Connector, item: OutboxItem, heard_at: datetime | None = None) -> Outcome:
     """Send one claimed item."""
     try:
         send = getattr(connector, item.action)
         async with asyncio.timeout(line.settings.line.send_timeout_seconds):
-            sent: Sent = await send(outbound(item))
+            sent: Sent = await send(outbound(item, heard_at))
     except TryLater as error:
         return _wait(line, item, error)
     except AuthExpired as error:
@@ -213,7 +251,8 @@ async def _record(line: Line, channel_id: int, outcomes: Sequence[Outcome]) -> N
     now = line.now()
     async with line.database.write() as session:
         # Channel before messages: the order in which ingest locks them too.
-        news = {(o.status, o.reason): o for o in outcomes}
+        # That a person wants no messages is no trouble of the channel.
+        news = {(o.status, o.reason): o for o in outcomes if o.reason != STOPPED}
         for outcome in news.values():
             await _tell_channel(session, channel_id, outcome, now)
         held = await _held(session, outcomes)
@@ -293,7 +332,7 @@ async def _tell_channel(session: AsyncSession, channel_id: int, outcome: Outcome
     await session.execute(update(Channel).where(*where).values(**values))
 
 
-def outbound(item: OutboxItem) -> OutboundMessage:
+def outbound(item: OutboxItem, heard_at: datetime | None = None) -> OutboundMessage:
     """What the connector gets of an outbox item."""
     payload = item.payload
     return OutboundMessage(
@@ -303,6 +342,8 @@ def outbound(item: OutboxItem) -> OutboundMessage:
         text=payload["text"],
         buttons=tuple(Button(b["label"], b["value"]) for b in payload["buttons"]),
         reply_to=payload["reply_to"],
+        is_human=payload.get("is_human", False),
+        last_inbound_at=heard_at,
     )
 
 

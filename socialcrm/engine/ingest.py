@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -15,7 +15,8 @@ from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Contact, Identity
 from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind, Handler
 from socialcrm.domain.ledger import Fate
-from socialcrm.domain.message import AuthorKind, Direction, Message, Step
+from socialcrm.domain.message import AuthorKind, Delivery, Direction, Message, Step
+from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 from socialcrm.domain.words import clean, preview
 from socialcrm.engine import ledger, survey
 from socialcrm.engine.line import Line
@@ -113,6 +114,7 @@ async def _store_new(
     if not fresh:
         return
     contacts = await _contacts(session, channel, fresh, now)
+    await _consents(session, channel, fresh)
     conversations = await _conversations(session, line, channel, fresh, contacts, now)
     messages = [
         _message(item, channel, conversations[item.message.thread_key], contacts[item.message.author.external_id], now)
@@ -153,6 +155,11 @@ async def _change(session: AsyncSession, line: Line, channel: Channel, item: Ite
         return
     if item.message.change is Change.DELETE:
         message.deleted_at = now
+    elif item.message.change is Change.FAILED:
+        reason = clean(item.message.text)
+        message.delivery, message.delivery_error = Delivery.FAILED, reason
+        sent = update(OutboxItem).where(col(OutboxItem.message_id) == message.id)
+        await session.execute(sent.values(status=OutboxStatus.FAILED.value, reason=reason))
     elif message.text != (text := clean(item.message.text)):
         message.text, message.edited_at = text, now
         message.step = Step.ANALYZE if message.direction == Direction.IN else Step.DONE
@@ -186,6 +193,15 @@ async def _contacts(session: AsyncSession, channel: Channel, items: Sequence[Ite
     ]
     await insert_rows(session, Identity, identities)
     return found
+
+
+async def _consents(session: AsyncSession, channel: Channel, items: Sequence[Item]) -> None:
+    """Who asked us never to write here again, and who took that back; by the time of what they wrote."""
+    for message in sorted((i.message for i in items if i.message.consent is not None), key=lambda m: m.sent_at):
+        whose = update(Identity).where(
+            col(Identity.channel_id) == channel.id, col(Identity.external_id) == message.author.external_id
+        )
+        await session.execute(whose.values(stopped_at=None if message.consent else message.sent_at))
 
 
 async def _conversations(

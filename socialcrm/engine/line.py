@@ -13,6 +13,7 @@ from socialcrm.domain.engagement import Engagement
 from socialcrm.engine.channels import Channels
 from socialcrm.engine.ledger import Intake
 from socialcrm.engine.live import Live
+from socialcrm.engine.model import Model
 from socialcrm.secrets import Vault
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Line:
     settings: Settings
     database: Database
     vault: Vault
-    pipeline: Pipeline
+    model: Model
     engagement: Engagement
     channels: Channels
     live: Live
@@ -40,6 +41,11 @@ class Line:
     """Set when rows were written that a step may take: the line starts at once instead of at its next look."""
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the timetable should end: loops end after what they are doing, and a poll that only waits is left."""
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What texts are understood with now."""
+        return self.model.pipeline
 
 
 StepFunction = Callable[[Line], Awaitable[int]]

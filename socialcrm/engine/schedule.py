@@ -13,12 +13,15 @@ from socialcrm.domain.people import WebSession
 from socialcrm.engine import collect, deliver
 from socialcrm.engine.analyze import analyze
 from socialcrm.engine.ingest import ingest
+from socialcrm.engine.learn import learn
 from socialcrm.engine.line import Line, StepFunction
+from socialcrm.engine.sample import draw_last_week
 from socialcrm.engine.survey import survey
 from socialcrm.engine.triage import triage
 
 log = logging.getLogger(__name__)
 STOP_SECONDS = 30
+LEARN_SECONDS = 5.0
 STEPS: tuple[StepFunction, ...] = (ingest, analyze, triage, survey)
 
 
@@ -55,7 +58,10 @@ class Timetable:
         self._spawn(self._run_each(self._to_send, "deliver", deliver.channels_due, deliver.deliver))
         self._spawn(self._run_each(asyncio.Event(), "collect", collect.channels_due, collect.collect))
         self.every(30, self._reconcile, "reconcile")
+        self.every(LEARN_SECONDS, self._learn, "learn")
         self.every(3600, self._prune, "prune")
+        self.every(3600, self._sample, "sample")
+        self._spawn(self._work_once("sample", self._sample))
         self._scheduler.start()
 
     def every(self, seconds: float, job: Callable[[], Awaitable[None]], name: str) -> None:
@@ -145,6 +151,13 @@ class Timetable:
 
     async def _reconcile(self) -> None:
         await deliver.reconcile(self._line)
+
+    async def _learn(self) -> None:
+        while await learn(self._line) and not self._line.stopped.is_set():
+            pass
+
+    async def _sample(self) -> None:
+        await draw_last_week(self._line)
 
     async def _prune(self) -> None:
         line = self._line

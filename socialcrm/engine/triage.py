@@ -10,6 +10,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from connectors.base import MessageKind
+from nlp.entities import mask
 from socialcrm.database import insert_rows
 from socialcrm.domain.case import Case, reference_of
 from socialcrm.domain.channel import Channel
@@ -304,7 +306,7 @@ def _answer(batch: Batch, conversation: Conversation, message: Analysed, decisio
         text = engagement.reply(
             language,
             decision.reply,
-            name=contact.name,
+            name=contact.name if conversation.kind == MessageKind.DIRECT_MESSAGE else mask(contact.name),
             company=batch.line.settings.company,
             reference=case.reference if case else "",
             team=decision.team,

@@ -18,8 +18,11 @@ from socialcrm.reports.answers import first_answers, waited
 from socialcrm.reports.filters import BIG, SENTIMENTS, FilterError, Filters, matches
 from socialcrm.reports.messages import complaint_label, language_label, received, sentiment_label
 from socialcrm.reports.satisfaction import sent
+from socialcrm.reports.tables import Column, Table
 
 PAGE = 50
+MOST = 20_000
+"""Messages in one file."""
 COMPLAINTS = ("yes", "no", "unsure", "pending")
 
 
@@ -62,27 +65,37 @@ async def messages(
 ) -> Rows:
     """Incoming messages, of one sentiment or answer to "is it a complaint" if asked; rows have message, channel,
     contact, sentiment, complaint, language."""
-    if sentiment and sentiment not in SENTIMENTS:
-        raise FilterError(f"sentiment should be one of {', '.join(SENTIMENTS)}.")
-    if complaint and complaint not in COMPLAINTS:
-        raise FilterError(f"complaint should be one of {', '.join(COMPLAINTS)}.")
-    labels = (
-        sentiment_label().label("sentiment"),
-        complaint_label().label("complaint"),
-        language_label().label("language"),
-    )
-    query = received(
-        select(Message, col(Channel.name).label("channel"), col(Contact.name).label("contact"), *labels),
-        filters,
-        with_analysis=True,
-    )
-    counting = received(select(func.count()), filters, with_analysis=True)
-    for label, wanted in ((sentiment_label(), sentiment), (complaint_label(), complaint)):
-        if wanted:
-            query, counting = query.where(label == wanted), counting.where(label == wanted)
-    query = query.join(Channel, col(Channel.id) == col(Message.channel_id))
-    query = query.join(Contact, col(Contact.id) == col(Message.contact_id))
-    return await _page(session, query, counting, Message, place)
+    counting = _chosen(select(func.count()), filters, sentiment, complaint)
+    return await _page(session, _messages(filters, sentiment, complaint), counting, Message, place)
+
+
+async def message_table(
+    session: AsyncSession, filters: Filters, sentiment: str = "", complaint: str = "", *, is_raw: bool = False
+) -> Table:
+    """The same messages for a file, the newest MOST of them; customers by number, or by name if it should be raw."""
+    at, number = col(Message.sent_at), col(Message.id)
+    query = _messages(filters, sentiment, complaint).order_by(at.desc(), number.desc()).limit(MOST)
+    rows = [
+        {
+            "at": row.Message.sent_at.astimezone(filters.period.zone).strftime("%Y-%m-%d %H:%M:%S"),
+            "conversation": row.Message.conversation_id,
+            "customer": row.contact if is_raw else str(row.Message.contact_id),
+            "message": row.Message.text,
+            **{name: getattr(row, name) for name in ("channel", "language", "sentiment", "complaint")},
+        }
+        for row in await session.execute(query)
+    ]
+    columns = [
+        Column("at", "When", "text"),
+        Column("channel", "Channel", "text"),
+        Column("conversation", "Conversation"),
+        Column("customer", "Customer", "text"),
+        Column("message", "Message", "message"),
+        Column("language", "Language", "label"),
+        Column("sentiment", "Sentiment", "label"),
+        Column("complaint", "Complaint", "label"),
+    ]
+    return Table("messages", columns, rows)
 
 
 async def surveys(
@@ -128,6 +141,31 @@ async def answers(session: AsyncSession, filters: Filters, place: Place | None =
     query = query.join(Contact, col(Contact.id) == col(Message.contact_id))
     query = query.outerjoin(Agent, col(Agent.id) == col(Message.agent_id))
     return await _page(session, query, first_answers(select(func.count()), filters), Message, place)
+
+
+def _messages(filters: Filters, sentiment: str, complaint: str) -> Select[Any]:
+    labels = (
+        sentiment_label().label("sentiment"),
+        complaint_label().label("complaint"),
+        language_label().label("language"),
+    )
+    names: tuple[Any, ...] = (col(Channel.name).label("channel"), col(Contact.name).label("contact"))
+    query = _chosen(select(Message, *names, *labels), filters, sentiment, complaint)
+    query = query.join(Channel, col(Channel.id) == col(Message.channel_id))
+    return query.join(Contact, col(Contact.id) == col(Message.contact_id))
+
+
+def _chosen(query: Select[*tuple[Any, ...]], filters: Filters, sentiment: str, complaint: str) -> Select[Any]:
+    """Restrict a query to the messages with the filters and labels; raises FilterError."""
+    if sentiment and sentiment not in SENTIMENTS:
+        raise FilterError(f"sentiment should be one of {', '.join(SENTIMENTS)}.")
+    if complaint and complaint not in COMPLAINTS:
+        raise FilterError(f"complaint should be one of {', '.join(COMPLAINTS)}.")
+    query = received(query, filters, with_analysis=True)
+    for label, wanted in ((sentiment_label(), sentiment), (complaint_label(), complaint)):
+        if wanted:
+            query = query.where(label == wanted)
+    return query
 
 
 async def _page(

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["day", "text", "count", "share", "score", "label", "seconds"]
-"""How a cell is written. `label` is one of our words and is translated; `text` comes from people and is not."""
+Kind: TypeAlias = Literal["day", "text", "message", "count", "share", "score", "label", "seconds"]
+"""How a cell is written. `label` is one of our words and is translated; `text` comes from people and is not; `message`
+is what a customer wrote, and files mask the personal data in it."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ async def connect(line: Line, name: str, known: type[Connector], sent: Mapping[s
     values = filled_in(known, sent, {})
     settings, credentials = _split(known, values, {})
     account = await _try(known, values, settings, credentials)
-    if known.can("poll") and await _is_connected(line, name, account):
+    if known.is_one_account() and await _is_connected(line, name, account):
         raise NotConnected(Form(shown(known.fields, values), {"": N_("This account is connected already.")}))
     now = line.now()
     channel = Channel(
@@ -97,7 +97,7 @@ async def reconnect(line: Line, channel: Channel, known: type[Connector], sent: 
     settings, credentials = _split(known, values, kept)
     settings = {**channel.settings, **settings}
     account = await _try(known, values, settings, credentials)
-    if known.can("poll") and channel.settings.get(ACCOUNT, account.external_id) != account.external_id:
+    if known.is_one_account() and channel.settings.get(ACCOUNT, account.external_id) != account.external_id:
         problem = N_("This is another account than before. Connect it as a new channel.")
         raise NotConnected(Form(shown(known.fields, values), {"": problem}))
     now = line.now()
@@ -180,7 +180,7 @@ async def _tell_platform(line: Line, channel: Channel, *, is_off: bool = False) 
         connector = line.channels.open(channel)
         if not connector.can("set_webhook"):
             return
-        is_called = not connector.is_polled and not is_off
+        is_called = connector.is_called and not is_off
         url = f"{line.settings.public_url}/hooks/{channel.key}" if is_called else None
         async with asyncio.timeout(CHECK_SECONDS):
             await connector.set_webhook(url, connector.config.credentials.get(HOOK_SECRET, ""))

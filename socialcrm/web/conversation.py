@@ -12,7 +12,7 @@ from connectors.base import ConnectorError
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.message import Message
 from socialcrm.domain.people import Agent, Role
-from socialcrm.engine import answer, assign, resolve
+from socialcrm.engine import answer, assign, privacy, resolve
 from socialcrm.secrets import KeyLost, new_token
 from socialcrm.web.guard import needs
 from socialcrm.web.i18n import language, say, translations
@@ -106,6 +106,8 @@ async def write(request: web.Request) -> web.StreamResponse:
                 await answer.note(session, line, conversation, text, agent, key)
             else:
                 await _check_length(request, session, conversation, text)
+                if form.get("publish") != "yes":
+                    await _check_privacy(request, session, conversation, text)
                 await answer.reply(session, line, conversation, text, agent, key)
                 if form.get("then") == "resolve":
                     await resolve.resolve(session, line, conversation, agent)
@@ -207,7 +209,7 @@ async def _context(request: web.Request) -> dict[str, Any]:
         "view": View.of(request),
         "key": new_token(),
         "may_act": request[AGENT].role in ACTING,
-        "limit": found.connector.limits.text_length,
+        "limit": found.connector.limits.text_length_of(found.conversation.kind),
     }
 
 
@@ -227,12 +229,24 @@ async def _check_length(request: web.Request, session: AsyncSession, conversatio
     found = await head(session, conversation.id or 0)
     if found and not found.can_reply:
         raise answer.CannotAnswer("This channel cannot carry an answer.")
-    if found and len(text) > found.connector.limits.text_length:
+    length = found.connector.length(text) if found else 0
+    if found and length > found.connector.limits.text_length_of(found.conversation.kind):
         sentence = say(
             request,
             "This channel takes %(limit)s characters; the text has %(length)s.",
-            limit=found.connector.limits.text_length,
-            length=len(text),
+            limit=found.connector.limits.text_length_of(found.conversation.kind),
+            length=length,
+        )
+        raise web.HTTPUnprocessableEntity(text=sentence)
+
+
+async def _check_privacy(request: web.Request, session: AsyncSession, conversation: Conversation, text: str) -> None:
+    if found := await privacy.given_away(session, conversation, text):
+        sentence = say(
+            request,
+            "Everybody can read this answer, and it has personal data of the customer: %(data)s. Take it out, or tick"
+            " “With personal data”.",
+            data=", ".join(found),
         )
         raise web.HTTPUnprocessableEntity(text=sentence)
 

@@ -16,6 +16,7 @@ from socialcrm.domain.people import Role
 from socialcrm.web.i18n import LANGUAGES, Formats, direction, language, translations
 from socialcrm.web.keys import AGENT, LINE, SESSION
 from socialcrm.web.reasons import deed, reason
+from socialcrm.web.signals import tags
 from socialcrm.web.words import N_, word
 
 HERE = Path(__file__).parent
@@ -25,6 +26,7 @@ EVERYBODY = tuple(Role)
 NAVIGATION: tuple[tuple[str, str, str, tuple[Role, ...]], ...] = (
     ("inbox", "/inbox", N_("Inbox"), EVERYBODY),
     ("reports", "/reports", N_("Reports"), (Role.SUPERVISOR, Role.ANALYST, Role.ADMIN)),
+    ("understanding", "/understanding", N_("Understanding"), (Role.SUPERVISOR, Role.ADMIN)),
     ("channels", "/channels", N_("Channels"), (Role.SUPERVISOR, Role.ADMIN)),
     ("ledger", "/ledger", N_("Ledger"), (Role.SUPERVISOR, Role.ADMIN)),
 )
@@ -84,6 +86,7 @@ def environment(lang: str, zone: str) -> Environment:
     made.filters["word"] = lambda value, kind: catalogue.gettext(word(kind, value))
     made.filters["reason"] = lambda text: reason(text, catalogue.gettext)
     made.filters["deed"] = lambda text: deed(text, catalogue.gettext)
+    made.filters["signals"] = lambda text: tags(text, catalogue.gettext)
     made.filters["hue"] = lambda number: f"hue-{int(number) % 6}"
     made.filters["initials"] = initials
     made.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)

@@ -26,6 +26,12 @@ _FIXED = (
     N_("This channel cannot carry an answer."),
     N_("The platform did not answer in time."),
     N_("We stopped while it was being sent."),
+    N_("There is no such label: choose one of those that are offered."),
+    N_("This message has not been read yet: try again in a moment."),
+    N_("All corrections are of a few messages: correct others too, so that some can be held out."),
+    N_("The shipped model is in use: there is nothing to go back to."),
+    N_("Another training has just ended: look at what it made before you train again."),
+    N_("Something went wrong on our side. It has been logged; try again in a moment."),
 )
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
@@ -47,6 +53,11 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"label (?P<label>.+)"), N_("label %(label)s")),
     (re.compile(r"reply (?P<reply>\w+)"), N_("reply %(reply)s")),
     (re.compile(r"assigned to (?P<name>.+)"), N_("assigned to %(name)s")),
+    (
+        re.compile(r"(?P<missing>\d+) more corrections are needed: there are (?P<count>\d+) of (?P<least>\d+)\."),
+        N_("%(missing)s more corrections are needed: there are %(count)s of %(least)s."),
+    ),
+    (re.compile(r"The model cannot be refitted: (?P<because>.+)"), N_("The model cannot be refitted: %(because)s")),
 )
 
 

@@ -1,8 +1,10 @@
 """Reports: figures, charts, tables and files from one query each, and the rows behind every figure."""
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -23,14 +25,25 @@ from socialcrm.reports.tables import Table
 from socialcrm.web.guard import needs
 from socialcrm.web.headlines import headlines, wait
 from socialcrm.web.i18n import Formats, language, say, translations
-from socialcrm.web.keys import LINE
+from socialcrm.web.keys import AGENT, LINE
 from socialcrm.web.page import page
 from socialcrm.web.words import N_, word
 
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
 MAY_READ = (Role.SUPERVISOR, Role.ANALYST, Role.ADMIN)
-LABELS = {"unsure": N_("Unsure"), "pending": N_("Not read yet"), "yes": N_("Yes"), "no": N_("No")}
+LABELS = {
+    "unsure": N_("Unsure"),
+    "pending": N_("Not read yet"),
+    "yes": N_("Yes"),
+    "no": N_("No"),
+    "new": N_("New"),
+    "rising": N_("Rising"),
+    "steady": N_("Steady"),
+    "falling": N_("Falling"),
+}
 
 
 @routes.get("/reports", name="reports")
@@ -41,8 +54,8 @@ async def reports(request: web.Request) -> web.Response:
     async with request.app[LINE].database.read() as session:
         tables = {name: await fill(session, filters) for name, fill in TABLES.items()}
         figures = await headlines(request, session, filters, tables)
-        context = await _choices(session, filters)
-    return await _page(
+        context = await choices(session, filters)
+    return await report_page(
         request,
         "reports/reports.html",
         filters,
@@ -78,24 +91,40 @@ async def file(request: web.Request) -> web.Response:
     if name not in TABLES:
         raise web.HTTPNotFound
     filters, table = await _table(request, name)
-    called = f"{name}-{filters.period.first}-{filters.period.last}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{called}"', "Cache-Control": "no-store"}
-    return web.Response(
-        text=csv_text(table, _words(request)), content_type="text/csv", charset="utf-8", headers=headers
-    )
+    return await csv_file(request, filters, table)
+
+
+@routes.get("/reports/messages.csv", name="report_messages_csv")
+@needs(*MAY_READ)
+async def message_file(request: web.Request) -> web.Response:
+    """The newest messages behind a figure, as a file for spreadsheets."""
+    filters = asked_filters(request)
+    is_raw = _is_raw(request)
+    async with request.app[LINE].database.read() as session:
+        table = await _asked(rows.message_table(session, filters, **_labels(request), is_raw=is_raw))
+    return await csv_file(request, filters, table)
 
 
 @routes.get("/reports/messages", name="report_messages")
 @needs(*MAY_READ)
 async def message_rows(request: web.Request) -> web.Response:
     """Incoming messages behind a figure."""
-    query = request.query
     filters, place = _place(request)
-    shown = {name: query[name] for name in ("sentiment", "complaint") if query.get(name)}
+    shown = _labels(request)
     async with request.app[LINE].database.read() as session:
         found = await _asked(rows.messages(session, filters, place, **shown))
-        context = await _choices(session, filters)
-    return await _page(request, "reports/messages.html", filters, found=found, shown=shown, **context)
+        context = await choices(session, filters)
+    may_be_raw = request[AGENT].role == Role.ADMIN
+    return await report_page(
+        request,
+        "reports/messages.html",
+        filters,
+        found=found,
+        shown=shown,
+        most=rows.MOST,
+        may_be_raw=may_be_raw,
+        **context,
+    )
 
 
 @routes.get("/reports/surveys", name="report_surveys")
@@ -116,9 +145,9 @@ async def survey_rows(request: web.Request) -> web.Response:
             int(score) if score else None,
             is_answered=query.get("answered") == "yes",
         )
-        context = await _choices(session, filters)
+        context = await choices(session, filters)
     shown = {name: query[name] for name in ("agent", "score", "answered") if query.get(name)}
-    return await _page(request, "reports/surveys.html", filters, found=found, shown=shown, **context)
+    return await report_page(request, "reports/surveys.html", filters, found=found, shown=shown, **context)
 
 
 @routes.get("/reports/answers", name="report_answers")
@@ -128,13 +157,14 @@ async def answer_rows(request: web.Request) -> web.Response:
     filters, place = _place(request)
     async with request.app[LINE].database.read() as session:
         found = await rows.answers(session, filters, place)
-        context = await _choices(session, filters)
-    return await _page(request, "reports/answers.html", filters, found=found, shown={}, **context)
+        context = await choices(session, filters)
+    return await report_page(request, "reports/answers.html", filters, found=found, shown={}, **context)
 
 
-async def _page(
+async def report_page(
     request: web.Request, template: str, filters: Filters, status: int = 200, **context: Any
 ) -> web.Response:
+    """A page of the reports with what all their templates use."""
     formats = _formats(request)
     return await page(
         request,
@@ -154,7 +184,8 @@ async def _page(
     )
 
 
-async def _choices(session: AsyncSession, filters: Filters) -> dict[str, Any]:
+async def choices(session: AsyncSession, filters: Filters) -> dict[str, Any]:
+    """What the filter bar offers."""
     channels = await session.execute(select(col(Channel.id), col(Channel.name)).order_by(col(Channel.name)))
     teams = await session.execute(select(col(Team.id), col(Team.name)).order_by(col(Team.name)))
     used = await used_languages(session, filters)
@@ -163,12 +194,37 @@ async def _choices(session: AsyncSession, filters: Filters) -> dict[str, Any]:
 
 
 async def _table(request: web.Request, name: str) -> tuple[Filters, Table]:
-    filters = _filters(request)
+    filters = asked_filters(request)
     async with request.app[LINE].database.read() as session:
         return filters, await TABLES[name](session, filters)
 
 
-def _filters(request: web.Request) -> Filters:
+def _labels(request: web.Request) -> dict[str, str]:
+    return {name: request.query[name] for name in ("sentiment", "complaint") if request.query.get(name)}
+
+
+def _is_raw(request: web.Request) -> bool:
+    """Whether a file should keep personal data, which administrators alone may ask for."""
+    if request.query.get("raw") != "yes":
+        return False
+    if request[AGENT].role != Role.ADMIN:
+        raise web.HTTPForbidden(text=say(request, "Only administrators may export personal data."))
+    return True
+
+
+async def csv_file(request: web.Request, filters: Filters, table: Table) -> web.Response:
+    """A table as a file; masking thousands of texts takes seconds, so it is written off the event loop."""
+    called = f"{table.name}-{filters.period.first}-{filters.period.last}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{called}"', "Cache-Control": "no-store"}
+    is_raw = _is_raw(request)
+    manner = "raw" if is_raw else "masked"
+    log.info("agent %s exported %s: %s rows, %s", request[AGENT].id, table.name, len(table.rows), manner)
+    text = await asyncio.to_thread(csv_text, table, _words(request), is_raw=is_raw)
+    return web.Response(text=text, content_type="text/csv", charset="utf-8", headers=headers)
+
+
+def asked_filters(request: web.Request) -> Filters:
+    """The filters in the address; a wrong one is answered with a sentence."""
     line = request.app[LINE]
     try:
         return read_filters(request.query, line.now(), ZoneInfo(line.settings.engagement.time_zone))
@@ -179,26 +235,25 @@ def _filters(request: web.Request) -> Filters:
 def _filters_or_default(request: web.Request) -> tuple[Filters, str]:
     """The page itself shows a wrong filter as a sentence above the usual week."""
     try:
-        return _filters(request), ""
+        return asked_filters(request), ""
     except web.HTTPBadRequest as error:
         line = request.app[LINE]
         return read_filters({}, line.now(), ZoneInfo(line.settings.engagement.time_zone)), error.text or ""
 
 
 def _place(request: web.Request) -> tuple[Filters, rows.Place | None]:
-    filters = _filters(request)
+    filters = asked_filters(request)
     try:
         return filters, rows.Place.read(request.query.get("after", ""))
     except FilterError as error:
         raise web.HTTPBadRequest(text=say(request, str(error))) from None
 
 
-async def _asked(found: Any) -> rows.Rows:
+async def _asked(found: Awaitable[T]) -> T:
     try:
-        answer: rows.Rows = await found
+        return await found
     except FilterError as error:
         raise web.HTTPBadRequest(text=str(error)) from None
-    return answer
 
 
 def _words(request: web.Request) -> Callable[[str], str]:

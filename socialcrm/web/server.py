@@ -12,15 +12,21 @@ from socialcrm.web import (
     attachments,
     channels,
     conversation,
+    correct,
     demo_site,
     inbox,
     ledger,
     live,
     me,
+    report_topics,
     reports,
+    sample,
     sign_in,
+    suggestions,
     survey_page,
+    understanding,
     webhooks,
+    why,
     widget,
 )
 from socialcrm.web.guard import sign_in_guard
@@ -49,11 +55,17 @@ PAGES = (
     me,
     inbox,
     conversation,
+    correct,
+    suggestions,
+    why,
     attachments,
     live,
+    report_topics,
     reports,
     channels,
     ledger,
+    understanding,
+    sample,
     survey_page,
     webhooks,
     widget,
@@ -69,9 +81,13 @@ def build_app(line: Line) -> web.Application:
     app[LINE] = line
     app[sign_in.TRIES] = sign_in.Tries()
     app[live.STOPPING] = asyncio.Event()
+    app[report_topics.TURN] = asyncio.Lock()
     app.add_routes(routes)
     for module in PAGES:
         app.add_routes(module.routes)
+    suggestions.setup(app)
+    why.setup(app)
+    understanding.setup(app)
     widget.setup(app)
     webhooks.setup(app)
     app.on_response_prepare.append(_add_headers)

@@ -1,6 +1,7 @@
 """The thread: messages, what happened between them, and scores, in the order of time."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from socialcrm.domain.conversation import Conversation, ConversationEvent, Event
 from socialcrm.domain.message import Analysis, Message, RuleTrace
 from socialcrm.domain.people import Agent, Team
 from socialcrm.domain.survey import Survey
+from socialcrm.domain.teaching import Correction, newest
 
 PAGE = 50
 
@@ -28,6 +30,8 @@ class Item:
     order: tuple[int, int]
     message: Message | None = None
     analysis: Analysis | None = None
+    said: Mapping[str, Correction] = field(default_factory=dict)
+    """field -> what people said of the analysis."""
     trace: RuleTrace | None = None
     event: ConversationEvent | None = None
     survey: Survey | None = None
@@ -129,10 +133,21 @@ async def _messages(session: AsyncSession, found: Sequence[Message]) -> list[Ite
     numbers = [message.id for message in found]
     analyses = (await session.execute(select(Analysis).where(col(Analysis.message_id).in_(numbers)))).scalars()
     traces = (await session.execute(select(RuleTrace).where(col(RuleTrace.message_id).in_(numbers)))).scalars()
+    corrections = (await session.execute(select(Correction).where(col(Correction.message_id).in_(numbers)))).scalars()
     by_message = {row.message_id: row for row in analyses}
     why = {row.message_id: row for row in traces}
+    said: defaultdict[int, list[Correction]] = defaultdict(list)
+    for row in corrections:
+        said[row.message_id].append(row)
     return [
-        Item(m.sent_at, (0, m.id or 0), message=m, analysis=by_message.get(m.id or 0), trace=why.get(m.id or 0))
+        Item(
+            m.sent_at,
+            (0, m.id or 0),
+            message=m,
+            analysis=by_message.get(m.id or 0),
+            said=newest(said[m.id or 0]),
+            trace=why.get(m.id or 0),
+        )
         for m in found
     ]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from aiohttp import web
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
-from connectors.base import BadPayload, BadWebhook, Connector, ConnectorError, RawEvent, WebhookRequest
+from connectors.base import BadPayload, BadWebhook, Connector, ConnectorError, Ignored, RawEvent, WebhookRequest
 from socialcrm.domain.channel import Channel
 from socialcrm.engine.line import Line
 from socialcrm.secrets import KeyLost
@@ -24,6 +24,8 @@ routes = web.RouteTableDef()
 KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 KNOWN_SECONDS = 1.0
 """How long a channel row is trusted without looking: changed settings count after this, also in other processes."""
+COMPLETE_SECONDS = 5.0
+"""How long a platform is asked for what its call leaves out before the event is kept as it came."""
 
 
 @dataclass
@@ -32,6 +34,8 @@ class Known:
 
     channels: dict[str, tuple[float, Channel]] = field(default_factory=dict)
     thanks: set[asyncio.Task[None]] = field(default_factory=set)
+    all: tuple[float, Sequence[Channel]] = (float("-inf"), ())
+    """Every channel, for calls that may be about several."""
 
 
 KNOWN = web.AppKey("known", Known)
@@ -46,6 +50,32 @@ def setup(app: web.Application) -> None:
             task.cancel()
 
     app.on_shutdown.append(stop)
+
+
+@routes.get("/hooks/{key}", name="hook_challenge")
+async def answer_challenge(request: web.Request) -> web.StreamResponse:
+    """Answer a platform that asks, before it calls, whether the address is ours. Nothing is kept."""
+    line = request.app[LINE]
+    try:
+        channel = await _channel(line, request.app[KNOWN], request.match_info["key"])
+        if channel is None or channel.id is None:
+            return _answer(404, "There is no channel at this address.")
+        connector = line.channels.open(channel)
+        if connector.takes_hooks and "GET" in connector.hook_methods:
+            return await receive(request)
+        if not (connector.takes_hooks and connector.can("challenge")):
+            return _answer(405, "This address takes POST only.", {"Allow": "POST"})
+        try:
+            return web.Response(text=connector.challenge(_call(request, b"", line)))
+        except BadWebhook as error:
+            await _reject(line, channel.id)
+            return _answer(403, error.reason)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.error("a webhook's challenge could not be answered: %s", type(error).__name__)  # noqa: TRY400
+        return _answer(503, "Ask again.", {"Retry-After": "5"})
+    except (KeyLost, KeyError) as error:
+        log.error("the channel of a webhook call cannot be opened: %s", type(error).__name__)  # noqa: TRY400
+        return _answer(503, "The channel has to be connected again.", {"Retry-After": "60"})
 
 
 @routes.post("/hooks/{key}", name="hook")
@@ -72,7 +102,11 @@ async def receive(request: web.Request) -> web.Response:
             return _answer(403, error.reason)
         except BadPayload as error:
             return _answer(400, error.reason)
+        if connector.can("complete"):
+            events = await _completed(connector, events)
         await line.intake.keep(channel.id, events, line.now())
+        if connector.hook_family:
+            await _offer(line, known, channel.id, connector, _call(request, body, line))
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         # Without the traceback: a database's error quotes the row, and logs hold no texts.
         log.error("a webhook call could not be kept: %s", type(error).__name__)  # noqa: TRY400
@@ -124,6 +158,62 @@ async def _reject(line: Line, channel_id: int) -> None:
     count = update(Channel).where(col(Channel.id) == channel_id)
     async with line.database.write() as session:
         await session.execute(count.values(rejected_count=col(Channel.rejected_count) + 1))
+
+
+async def _offer(line: Line, known: Known, called_id: int, called: Connector, call: WebhookRequest) -> None:
+    """Let the other channels of a family keep what is theirs of a call; each verifies it with its own secret."""
+    if monotonic() - known.all[0] >= KNOWN_SECONDS:
+        async with line.database.read() as session:
+            known.all = monotonic(), (await session.execute(select(Channel))).scalars().all()
+    for channel in known.all[1]:
+        try:
+            connector = line.channels.open(channel)
+            if channel.id in (None, called_id) or connector.hook_family != called.hook_family:
+                continue
+            found = connector.read_webhook(call)
+        except (KeyLost, KeyError, BadWebhook):
+            continue
+        events = [event for event in found if _is_for(connector, called, event)]
+        if events and connector.can("complete"):
+            events = await _completed(connector, events)
+        if events:
+            await line.intake.keep(channel.id or 0, events, line.now())
+
+
+def _is_for(connector: Connector, called: Connector, event: RawEvent) -> bool:
+    """Whether an event is for this channel: it does not ignore it, and where it cannot read it, the called one does."""
+    try:
+        connector.read(event)
+    except Ignored:
+        return False
+    except BadPayload:
+        try:
+            called.read(event)
+        except Ignored:
+            return True
+        except BadPayload:
+            return False
+        return False
+    return True
+
+
+async def _completed(connector: Connector, events: Sequence[RawEvent]) -> list[RawEvent]:
+    """The events with what the call left out; those that take too long or fail stay as they came."""
+    tasks = [asyncio.create_task(connector.complete(event)) for event in events]
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=COMPLETE_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    return [_result(task) or event for task, event in zip(tasks, events, strict=True)]
+
+
+def _result(task: asyncio.Task[RawEvent]) -> RawEvent | None:
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if error is None:
+        return task.result()
+    log.info("an event could not be completed: %s", type(error).__name__)
+    return None
 
 
 async def _thank(connector: Connector, events: Sequence[RawEvent]) -> None:

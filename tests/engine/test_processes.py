@@ -39,6 +39,7 @@ class Worker:
                 env={
                     **os.environ,
                     "SOCIALCRM_STORAGE__FOLDER": str(folder),
+                    "SOCIALCRM_UNDERSTANDING__ENCODER": "false",
                     "SOCIALCRM_LINE__BATCH": "20",
                     "SOCIALCRM_LINE__IDLE_SECONDS": "0.05",
                 },

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event, text
 
-from socialcrm.reports import rows
+from socialcrm.reports import rows, topics
 from socialcrm.reports.answers import overall_wait
 from socialcrm.reports.filters import Filters
 from socialcrm.reports.period import Period
@@ -22,6 +22,9 @@ QUESTIONS = {
     "messages": rows.messages,
     "surveys": rows.surveys,
     "first answers": rows.answers,
+    "file of messages": rows.message_table,
+    "topics": topics.sample,
+    "topics against the others": lambda session, filters: topics.sample(session, filters, "others"),
 }
 
 

@@ -172,3 +172,12 @@ async def test_calls_at_the_same_time_are_all_kept(caller: Desk) -> None:
     answers = await asyncio.gather(*(call(caller, channel.key, body) for body in bodies))
     assert {answer.status for answer in answers} == {200}
     assert await kept(caller.line) == 40
+
+
+async def test_a_question_that_the_platform_never_asks_is_answered_with_what_the_address_takes(caller: Desk) -> None:
+    channel = await caller.channel()
+    answer = await caller.ask("GET", f"/hooks/{channel.key}", params={"hub.challenge": "1"})
+    assert (answer.status, answer.headers.get("Allow")) == (405, "POST")
+    assert (await caller.ask("GET", "/hooks/nobody")).status == 404
+    assert await rejected(caller.line, channel) == 0
+    assert await kept(caller.line) == 0

@@ -41,6 +41,20 @@ export class ReplyComposer extends HTMLElement {
     this.field.focus();
   }
 
+  /** Put a text in at the cursor, so that it can be undone; a part that the writer has to fill in is selected. */
+  insert(text: string, absent: RegExpExecArray | null): void {
+    this.write("reply");
+    const { value, selectionStart: at, selectionEnd: end } = this.field;
+    const lead = at > 0 && !/\s$/.test(value.slice(0, at)) ? "\n" : "";
+    if (!document.execCommand("insertText", false, lead + text)) {
+      this.field.setRangeText(lead + text, at, end, "end");
+      this.field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    }
+    if (!absent) return;
+    const from = at + lead.length + absent.index;
+    this.field.setSelectionRange(from, from + absent[0].length);
+  }
+
   private restore(): void {
     this.field.value = localStorage.getItem(this.draftKey) ?? "";
     this.count();

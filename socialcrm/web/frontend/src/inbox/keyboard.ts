@@ -2,6 +2,7 @@
 
 import type { ReplyComposer } from "./composer";
 import { openId, rowLinks } from "./queue";
+import { teachNewest } from "./teach";
 
 const isTyping = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || target.matches("input:not([type=radio]), textarea, select"));
@@ -44,13 +45,14 @@ const KEYS: Record<string, () => void> = {
   n: () => composer()?.write("note"),
   e: () => document.getElementById("status-button")?.click(),
   a: assignToMe,
+  c: teachNewest,
   "/": () => document.getElementById("search")?.focus(),
   "?": () => document.querySelector<HTMLDialogElement>("#keys")?.showModal(),
 };
 
 export function listenToKeys(): void {
   document.addEventListener("keydown", (event) => {
-    if (!document.querySelector(".inbox") || document.querySelector("dialog[open]")) return;
+    if (!document.querySelector(".inbox") || document.querySelector("dialog[open], :popover-open")) return;
     if (event.key === "Escape") return leave();
     if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     const inQueue = event.target instanceof Element && event.target.closest("#rows") !== null;
