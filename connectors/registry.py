@@ -6,10 +6,23 @@ from connectors.base import Connector
 
 CONNECTORS = {
     "api": "connectors.api:ApiConnector",
+    "bluesky": "connectors.bluesky:BlueskyConnector",
     "echo": "connectors.echo:EchoConnector",
+    "email": "connectors.mail:EmailConnector",
+    "facebook": "connectors.facebook:FacebookConnector",
+    "feed": "connectors.feed:FeedConnector",
+    "instagram": "connectors.instagram:InstagramConnector",
+    "kannel": "connectors.kannel:KannelConnector",
+    "messenger": "connectors.messenger:MessengerConnector",
+    "linkedin": "connectors.linkedin:LinkedInConnector",
+    "mastodon": "connectors.mastodon:MastodonConnector",
     "replay": "connectors.replay:ReplayConnector",
     "telegram": "connectors.telegram:TelegramConnector",
+    "twilio": "connectors.twilio:TwilioConnector",
     "webchat": "connectors.webchat:WebchatConnector",
+    "x": "connectors.x:XConnector",
+    "youtube": "connectors.youtube:YouTubeConnector",
+    "whatsapp": "connectors.whatsapp:WhatsAppConnector",
 }
 
 

@@ -298,6 +298,8 @@ class PlatformContract(ConnectorContract):
 
     failures: ClassVar[tuple[Failure, ...]]
     """One for each way in which the platform's documentation says that it refuses a message."""
+    sends: ClassVar[str] = "direct_message"
+    """The ability that is tried: reply for those that only answer in public."""
     when_the_answer_is_lost: ClassVar[type[ConnectorError]]
     """MaybeSent, or TryLater where the platform knows a message that it already has."""
 
@@ -318,7 +320,7 @@ class PlatformContract(ConnectorContract):
         text = ("é✓" * self.connector.limits.text_length)[: self.connector.limits.text_length]
         async with platform(self.accepted()) as here:
             connector = self.connector(self.config_at(here.url))
-            sent = await connector.direct_message(self.outbound(text))
+            sent = await getattr(connector, self.sends)(self.outbound(text))
             await connector.close()
         assert [self.text_of(call) for call in here.calls] == [text]
         assert sent.external_id
@@ -335,7 +337,7 @@ class PlatformContract(ConnectorContract):
             async with platform(failure.answer) as here:
                 connector = self.connector(self.config_at(here.url))
                 with pytest.raises(ConnectorError) as raised:
-                    await connector.direct_message(self.outbound())
+                    await getattr(connector, self.sends)(self.outbound())
                 await connector.close()
             assert type(raised.value) is failure.raises, f"{failure.answer}: {raised.value!r}"
             assert failure.says in raised.value.reason
@@ -348,14 +350,14 @@ class PlatformContract(ConnectorContract):
         async with closed_port() as url:
             connector = self.connector(self.config_at(url))
             with pytest.raises(TryLater):
-                await connector.direct_message(self.outbound())
+                await getattr(connector, self.sends)(self.outbound())
             await connector.close()
 
     async def test_a_lost_answer_is_told_apart_from_a_message_that_never_left(self) -> None:
         async with platform(LOST) as here:
             connector = self.connector(self.config_at(here.url))
             with pytest.raises(ConnectorError) as raised:
-                await connector.direct_message(self.outbound())
+                await getattr(connector, self.sends)(self.outbound())
             await connector.close()
         assert type(raised.value) is self.when_the_answer_is_lost
         assert len(here.calls) == 1
@@ -366,7 +368,7 @@ class PlatformContract(ConnectorContract):
             async with platform(failure.answer) as here:
                 connector = self.connector(self.config_at(here.url))
                 with pytest.raises(ConnectorError) as raised:
-                    await connector.direct_message(self.outbound())
+                    await getattr(connector, self.sends)(self.outbound())
                 await connector.close()
             assert not [secret for secret in secrets if secret in raised.value.reason]
 

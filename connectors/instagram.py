@@ -1,0 +1,209 @@
+"""An Instagram professional account that is linked to a Facebook page: comments, mentions and private messages.
+
+Written after https://developers.facebook.com/docs/instagram-platform (Instagram API with Facebook Login: webhooks,
+comments, mentions) and /docs/messenger-platform/instagram.
+"""
+
+from typing import ClassVar
+
+from pydantic import BaseModel
+from pydantic import Field as Named
+
+from connectors.base import (
+    Author,
+    BadPayload,
+    Field,
+    Ignored,
+    InboundMessage,
+    Json,
+    Limits,
+    MessageKind,
+    OutboundMessage,
+    RawEvent,
+    Refused,
+    Sent,
+)
+from connectors.meta import APP_ID, APP_SECRET, GRAPH_VERSION, PAGE_TOKEN, ChangeOf, Envelope, Id, number_of
+from connectors.meta_messages import LATE_ANSWERS, WINDOW_HOURS, MessagesConnector
+from connectors.payload import UtcTime, understand
+
+MENTION = "mention"
+"""Begins the id of a mention, which is not a comment of ours to act on: mention:<media>:<comment>."""
+MENTIONED_COMMENT = "id,text,timestamp,username,media{id,permalink}"
+MENTIONED_MEDIA = "id,caption,timestamp,username,permalink"
+
+
+class _From(BaseModel):
+    id: Id
+    username: str = ""
+    self_ig_scoped_id: Id = ""
+
+
+class _Media(BaseModel):
+    id: Id = ""
+
+
+class _Comment(BaseModel):
+    """The value of a change of `comments` or `live_comments`."""
+
+    id: Id
+    sender: _From | None = Named(default=None, alias="from")
+    media: _Media = _Media()
+    parent_id: Id = ""
+    text: str = ""
+
+
+class _Mention(BaseModel):
+    media_id: Id
+    comment_id: Id = ""
+
+
+class _Mentioned(BaseModel):
+    """What `complete` asked for: the comment or the caption in which we are mentioned."""
+
+    username: str
+    timestamp: UtcTime
+    text: str = ""
+    caption: str = ""
+
+
+class InstagramConnector(MessagesConnector):
+    """One account; its private messages travel through the page that it is linked to."""
+
+    name: ClassVar[str] = "instagram"
+    label: ClassVar[str] = "Instagram"
+    about: ClassVar[str] = "Comments, mentions and private messages of your professional account."
+    # Instagram messaging: 1000 bytes of UTF-8, 13 quick replies.
+    limits: ClassVar[Limits] = Limits(text_length=1000, buttons=13, window_hours=WINDOW_HOURS)
+    fields: ClassVar[tuple[Field, ...]] = (APP_ID, APP_SECRET, PAGE_TOKEN, LATE_ANSWERS, GRAPH_VERSION)
+    webhook_object: ClassVar[str] = "instagram"
+    webhook_fields: ClassVar[tuple[str, ...]] = (
+        "comments",
+        "live_comments",
+        "mentions",
+        "messages",
+        "messaging_postbacks",
+        "messaging_seen",
+    )
+    page_fields: ClassVar[tuple[str, ...]] = ("feed",)
+    permissions: ClassVar[tuple[str, ...]] = (
+        "instagram_basic",
+        "instagram_manage_comments",
+        "instagram_manage_messages",
+        "pages_manage_metadata",
+        "pages_show_list",
+    )
+    wishes: ClassVar[tuple[str, ...]] = ("pages_messaging",)
+    profile_fields: ClassVar[str] = "name,username"
+
+    @classmethod
+    def length(cls, text: str) -> int:
+        """Instagram counts bytes: an Arabic letter is two, an emoji four."""
+        return len(text.encode(errors="replace"))
+
+    async def who(self) -> tuple[str, str]:
+        """The account that the token's page is linked to."""
+        page = await self.graph.get("me", {"fields": "id,name,instagram_business_account{id,username}"})
+        account = page.get("instagram_business_account")
+        number = account.get("id") if isinstance(account, dict) else None
+        if not isinstance(account, dict) or not number:
+            raise Refused("No Instagram professional account is linked to the page that this token belongs to.")
+        return str(number), f"@{account['username']}" if account.get("username") else self.label
+
+    async def complete(self, raw: RawEvent) -> RawEvent:
+        """The event with the text of a mention, or the name of who wrote, which Meta's calls leave out."""
+        payload = raw.payload
+        change = payload.get("change") if isinstance(payload, dict) else None
+        if not isinstance(change, dict) or change.get("field") != "mentions":
+            return await super().complete(raw)
+        account, mention = payload.get("id"), understand(_Mention, change.get("value"))
+        if self.account_id and account != self.account_id:
+            return raw
+        edge, number, fields = "mentioned_media", mention.media_id, MENTIONED_MEDIA
+        if mention.comment_id:
+            edge, number, fields = "mentioned_comment", mention.comment_id, MENTIONED_COMMENT
+        inside = "comment_id" if mention.comment_id else "media_id"
+        found = await self.graph.get(
+            _digits(str(account)), {"fields": f"{edge}.{inside}({_digits(number)}){{{fields}}}"}
+        )
+        return RawEvent({**payload, "mentioned": found.get(edge)}, raw.external_id)
+
+    def read_change(self, event: Envelope, change: ChangeOf) -> list[InboundMessage]:
+        """A comment under one of our media, or a mention elsewhere."""
+        if change.field in ("comments", "live_comments"):
+            return [self._comment(event, understand(_Comment, change.value))]
+        if change.field == "mentions":
+            return [self._mention(event, understand(_Mention, change.value))]
+        return super().read_change(event, change)
+
+    def _comment(self, event: Envelope, comment: _Comment) -> InboundMessage:
+        if event.time is None:
+            raise BadPayload("time: Field required.")
+        sender = comment.sender
+        is_self = sender is not None and event.id in (sender.id, sender.self_ig_scoped_id) and bool(event.id)
+        if not comment.text:
+            raise Ignored("A comment without words, as a picture.")
+        if not comment.id:
+            raise BadPayload("change.value.id: empty.")
+        if is_self and not comment.parent_id:
+            raise Ignored("The account's own comment: shown on Instagram, answered by nobody here.")
+        return InboundMessage(
+            external_id=comment.id,
+            thread_key=comment.parent_id or comment.id,
+            author=_author(sender, comment.id, is_self=is_self),
+            sent_at=event.time,
+            text=comment.text,
+            kind=MessageKind.COMMENT,
+            reply_to=comment.parent_id or None,
+        )
+
+    def _mention(self, event: Envelope, mention: _Mention) -> InboundMessage:
+        if event.mentioned is None:
+            raise BadPayload("Instagram did not say what the mention says when it came: look at it on Instagram.")
+        said = understand(_Mentioned, event.mentioned)
+        text = said.text or said.caption
+        if not text or not said.username:
+            raise Ignored("A mention without words.")
+        number = f"{MENTION}:{mention.media_id}:{mention.comment_id}"
+        author = Author(f"@{said.username}", said.username, said.username)
+        return InboundMessage(number, number, author, said.timestamp, text, MessageKind.MENTION)
+
+    async def reply(self, message: OutboundMessage) -> Sent:
+        """Answer under a comment, or where we were mentioned. Instagram keeps one level of answers: those to an answer
+        stand under the same comment."""
+        if message.thread_key.startswith(f"{MENTION}:"):
+            _, media, comment = message.thread_key.split(":", 2)
+            body = {"message": message.text, "media_id": media, **({"comment_id": comment} if comment else {})}
+            made = await self.graph.post(f"{_digits(self.account_id)}/mentions", body, is_sending=True)
+        else:
+            path = f"{_digits(message.thread_key)}/replies"
+            made = await self.graph.post(path, {"message": message.text}, is_sending=True)
+        return Sent(external_id=number_of(made, "id"))
+
+    async def direct_message(self, message: OutboundMessage) -> Sent:
+        """Send a private message; as a private reply, once in seven days, where it answers a comment."""
+        answered = message.reply_to or ""
+        recipient: Json = {"id": message.recipient}
+        if answered.isascii() and answered.isdigit():
+            recipient = {"comment_id": answered}
+        return await self.send(recipient, message)
+
+    async def hide(self, external_id: str) -> None:
+        """Hide a comment under one of our media."""
+        await self.graph.post(_digits(external_id), {"hide": True})
+
+    async def delete(self, external_id: str) -> None:
+        """Delete a comment: ours, or one under one of our media."""
+        await self.graph.delete(_digits(external_id))
+
+
+def _author(sender: _From | None, comment: str, *, is_self: bool) -> Author:
+    if sender is None or not sender.id:
+        return Author(f"unnamed:{comment}")
+    return Author(sender.id, sender.username, sender.username, is_self=is_self)
+
+
+def _digits(number: str) -> str:
+    if not (number.isascii() and number.isdigit()):
+        raise Refused("This is not a comment under one of our media.")
+    return number

@@ -1,0 +1,459 @@
+"""WhatsApp through Meta's Cloud API: one business number.
+
+Written after https://developers.facebook.com/docs/whatsapp/cloud-api (messages, webhooks, templates, error codes).
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+from pydantic import BaseModel
+from pydantic import Field as Named
+
+from connectors.base import (
+    Attachment,
+    Author,
+    BadPayload,
+    Change,
+    Field,
+    Ignored,
+    InboundMessage,
+    Json,
+    Limits,
+    OutboundMessage,
+    Refused,
+    Sent,
+)
+from connectors.meta import (
+    APP_ID,
+    APP_SECRET,
+    FILE_BYTES,
+    GRAPH_VERSION,
+    MARK,
+    ChangeOf,
+    Envelope,
+    Id,
+    MetaConnector,
+    split,
+)
+from connectors.payload import UtcTime, understand
+
+WINDOW_HOURS = 24.0
+BUTTONS, ROWS = 3, 10
+BUTTON_TITLE, ROW_TITLE, ROW_TEXT = 20, 24, 72
+BODY_BESIDE_BUTTONS = 1024
+LIST_LABEL = "☰"
+"""On the button that opens a list: a sign, for we do not know the customer's language here."""
+LISTS = ("messages", "statuses", "message_echoes", "errors")
+
+
+class _Profile(BaseModel):
+    name: str = ""
+    username: str = ""
+
+
+class _Contact(BaseModel):
+    wa_id: Id | None = None
+    user_id: Id | None = None
+    profile: _Profile = _Profile()
+
+
+class _Text(BaseModel):
+    body: str
+
+
+class _Media(BaseModel):
+    id: Id
+    mime_type: str = ""
+    caption: str = ""
+    filename: str = ""
+
+
+class _Place(BaseModel):
+    latitude: float
+    longitude: float
+    name: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.latitude}, {self.longitude}"
+        named = ", ".join(filter(None, (self.name, self.address)))
+        return f"📍 {named} ({where})" if named else f"📍 {where}"
+
+
+class _PersonName(BaseModel):
+    formatted_name: str = ""
+
+
+class _Phone(BaseModel):
+    phone: str = ""
+
+
+class _Card(BaseModel):
+    name: _PersonName = _PersonName()
+    phones: list[_Phone] = []
+
+    def __str__(self) -> str:
+        return "👤 " + ", ".join(filter(None, (self.name.formatted_name, *(each.phone for each in self.phones))))
+
+
+class _Choice(BaseModel):
+    id: str
+    title: str = ""
+
+
+class _Interactive(BaseModel):
+    type: str
+    button_reply: _Choice | None = None
+    list_reply: _Choice | None = None
+
+
+class _TemplateButton(BaseModel):
+    text: str = ""
+    payload: str = ""
+
+
+class _Context(BaseModel):
+    id: str | None = None
+
+
+class _Details(BaseModel):
+    details: str = ""
+
+
+class _Error(BaseModel):
+    code: int = 0
+    title: str = ""
+    message: str = ""
+    error_data: _Details = _Details()
+
+    def __str__(self) -> str:
+        return " ".join(f"(#{self.code}) {self.error_data.details or self.message or self.title}".split())[:300]
+
+
+class _Message(BaseModel):
+    id: str
+    timestamp: UtcTime
+    type: str
+    sender: Id | None = Named(default=None, alias="from")
+    from_user_id: Id | None = None
+    to: Id | None = None
+    group_id: str | None = None
+    context: _Context | None = None
+    text: _Text | None = None
+    image: _Media | None = None
+    audio: _Media | None = None
+    video: _Media | None = None
+    document: _Media | None = None
+    sticker: _Media | None = None
+    location: _Place | None = None
+    contacts: list[_Card] = []
+    interactive: _Interactive | None = None
+    button: _TemplateButton | None = None
+    errors: list[_Error] = []
+
+
+class _Status(BaseModel):
+    id: str
+    status: str
+    timestamp: UtcTime
+    recipient_id: Id = ""
+    errors: list[_Error] = []
+
+
+class _Metadata(BaseModel):
+    phone_number_id: Id
+
+
+class _Value(BaseModel):
+    """The value of a change, with one thing in one of its lists."""
+
+    metadata: _Metadata
+    contacts: list[_Contact] = []
+    messages: list[_Message] = []
+    message_echoes: list[_Message] = []
+    statuses: list[_Status] = []
+    errors: list[_Error] = []
+
+
+class WhatsAppConnector(MetaConnector):
+    """One number of a WhatsApp Business account; `account_id` is its phone number ID."""
+
+    name: ClassVar[str] = "whatsapp"
+    label: ClassVar[str] = "WhatsApp"
+    about: ClassVar[str] = "Messages to your WhatsApp Business number."
+    limits: ClassVar[Limits] = Limits(text_length=4096, buttons=ROWS, window_hours=WINDOW_HOURS, body_bytes=3_500_000)
+    fields: ClassVar[tuple[Field, ...]] = (
+        APP_ID,
+        APP_SECRET,
+        Field(
+            "access_token",
+            "System user's access token",
+            help="In Meta's Business settings: Users, System users, Generate token, with both WhatsApp permissions.",
+            help_url="https://developers.facebook.com/docs/whatsapp/business-management-api/get-started",
+            is_secret=True,
+        ),
+        Field(
+            "phone_number_id",
+            "Phone number ID",
+            help="In your Meta app: WhatsApp, API setup. It is not the phone number itself.",
+            help_url="https://developers.facebook.com/docs/whatsapp/cloud-api/get-started",
+        ),
+        Field(
+            "business_account_id",
+            "WhatsApp Business account ID",
+            help="On the same page, below the phone number ID.",
+        ),
+        Field(
+            "template",
+            "Template for late answers",
+            help="An approved template with one variable, {{1}}, for the answer. Answers later than 24 hours after"
+            " the customer's last message go out in it. Empty: they are refused.",
+            is_required=False,
+        ),
+        Field("template_language", "Language of the template", help="As in WhatsApp: fr, ar, en_US.", default="fr"),
+        GRAPH_VERSION,
+    )
+    webhook_object: ClassVar[str] = "whatsapp_business_account"
+    webhook_fields: ClassVar[tuple[str, ...]] = ("messages",)
+    permissions: ClassVar[tuple[str, ...]] = ("whatsapp_business_messaging", "whatsapp_business_management")
+
+    @property
+    def account_id(self) -> str:
+        """The number that we answer from."""
+        return self._setting("phone_number_id")
+
+    def account_of(self, event: Envelope) -> str:
+        """The number that an event is about: an entry names only the business account, which may have several."""
+        value = event.change.get("value") if isinstance(event.change, dict) else None
+        metadata = value.get("metadata") if isinstance(value, dict) else None
+        return str(metadata.get("phone_number_id") or "") if isinstance(metadata, dict) else ""
+
+    async def who(self) -> tuple[str, str]:
+        """The number, with its verified name."""
+        number = await self.graph.get(self._number(), {"fields": "display_phone_number,verified_name"})
+        shown = str(number.get("display_phone_number") or self._number())
+        verified = str(number.get("verified_name") or "")
+        return self._number(), f"{verified} ({shown})" if verified else shown
+
+    async def set_webhook(self, url: str | None, secret: str) -> None:
+        """Have Meta call `url` for this number only, whatever address the app has; or stop that."""
+        token = self.config.credentials.get("verify_token", "")
+        override = {"override_callback_uri": url, "verify_token": token} if url else {"override_callback_uri": ""}
+        if url:
+            await self.graph.post(f"{_digits(self._setting('business_account_id'))}/subscribed_apps", {})
+        await self.graph.post(self._number(), {"webhook_configuration": override})
+
+    def pieces(self, payload: Json) -> list[Json]:
+        """Every message, status and error of every change, each with what its change says of all of them."""
+        return [piece for change in split(payload) for piece in _things(change)]
+
+    def read_change(self, event: Envelope, change: ChangeOf) -> list[InboundMessage]:
+        """A message, a message that we sent with the phone, or what became of one of ours."""
+        if change.field not in ("messages", "smb_message_echoes"):
+            return super().read_change(event, change)
+        value = understand(_Value, change.value)
+        contact = value.contacts[0] if value.contacts else _Contact()
+        for message in value.messages:
+            return [_read(message, contact)]
+        for echo in value.message_echoes:
+            return [_read_echo(echo, value.metadata.phone_number_id)]
+        for status in value.statuses:
+            return [_read_status(status, value.metadata.phone_number_id)]
+        for error in value.errors:
+            raise Ignored(f"WhatsApp tells of a trouble: {error}")
+        raise BadPayload("change.value: neither messages nor statuses.")
+
+    async def direct_message(self, message: OutboundMessage) -> Sent:
+        """A text, with reply buttons or a list under it; in a template when the 24 hours are over."""
+        body = {"messaging_product": "whatsapp", "recipient_type": "individual", **_to(message.recipient)}
+        heard = message.last_inbound_at
+        if heard and datetime.now(UTC) - heard > timedelta(hours=WINDOW_HOURS):
+            content = self._template(message)
+        elif message.buttons:
+            content = _interactive(message)
+        else:
+            content = {"type": "text", "text": {"body": message.text, "preview_url": False}}
+        if message.reply_to:
+            content["context"] = {"message_id": message.reply_to}
+        made = await self.graph.post(f"{self._number()}/messages", {**body, **content}, is_sending=True)
+        messages = made.get("messages")
+        first = messages[0] if isinstance(messages, list) and messages else None
+        number = first.get("id") if isinstance(first, dict) else None
+        return Sent(external_id=number if isinstance(number, str) else None)
+
+    async def fetch(self, attachment: Attachment) -> bytes:
+        """The bytes of a file; WhatsApp keeps it for 30 days."""
+        facts = await self.graph.get(_digits(attachment.external_id), {"phone_number_id": self._number()})
+        size, url = facts.get("file_size"), facts.get("url")
+        if isinstance(size, int | str) and str(size).isdigit() and int(size) > FILE_BYTES:
+            raise Refused("The file is larger than 25 MB.")
+        if not isinstance(url, str):
+            raise Refused("WhatsApp no longer has this file.")
+        return await self.graph.download(url, is_signed=True)
+
+    def _template(self, message: OutboundMessage) -> dict[str, Json]:
+        name = self._setting("template")
+        if not name:
+            raise Refused(
+                "WhatsApp takes free texts only in the 24 hours after the customer's last message, and this channel has"
+                " no template for later ones."
+            )
+        if message.buttons:
+            raise Refused("After 24 hours WhatsApp takes no buttons of ours, only the template.")
+        # Parameters take no line ends, tabs or more than four spaces together.
+        parameter = {"type": "text", "text": " ".join(message.text.split())}
+        return {
+            "type": "template",
+            "template": {
+                "name": name,
+                "language": {"code": self._setting("template_language") or "fr"},
+                "components": [{"type": "body", "parameters": [parameter]}],
+            },
+        }
+
+    def _setting(self, key: str) -> str:
+        return str(self.config.settings.get(key) or "").strip()
+
+    def _number(self) -> str:
+        return _digits(self._setting("phone_number_id"))
+
+
+def _things(change: Json) -> Iterator[Json]:
+    inner = change.get("change") if isinstance(change, dict) else None
+    value = inner.get("value") if isinstance(inner, dict) else None
+    if not isinstance(inner, dict) or not isinstance(value, dict):
+        yield change
+        return
+    shared = {key: what for key, what in value.items() if key not in LISTS}
+    things = [(key, thing) for key in LISTS if isinstance(value.get(key), list) for thing in value[key]]
+    if not things:
+        yield change
+    for key, thing in things:
+        yield {**change, "change": {**inner, "value": {**shared, **_contact(shared, thing), key: [thing]}}}
+
+
+def _contact(shared: dict[str, Json], thing: Json) -> dict[str, Json]:
+    """Of the contacts of a batch only the one who wrote."""
+    contacts = shared.get("contacts")
+    if not isinstance(contacts, list) or not isinstance(thing, dict):
+        return {}
+    numbers = {number for number in (thing.get("from"), thing.get("from_user_id")) if isinstance(number, str)}
+    mine = [c for c in contacts if isinstance(c, dict) and ({str(c.get("wa_id")), str(c.get("user_id"))} & numbers)]
+    return {"contacts": mine}
+
+
+def _read(message: _Message, contact: _Contact) -> InboundMessage:
+    if message.group_id:
+        raise Ignored("A message in a WhatsApp group; only private ones are read.")
+    # Who took a user name may hide the number; the business-scoped user id is then all there is.
+    sender = message.sender or message.from_user_id or contact.wa_id or contact.user_id
+    if not sender:
+        raise BadPayload("messages.from: Field required.")
+    author = Author(sender, contact.profile.name or contact.profile.username, contact.profile.username)
+    choice = message.interactive and (message.interactive.button_reply or message.interactive.list_reply)
+    if choice and choice.id.startswith(MARK):
+        return _inbound(message, sender, author, button=choice.id.removeprefix(MARK))
+    text = choice.title if choice else _words(message)
+    return _inbound(message, sender, author, text=text)
+
+
+def _read_echo(echo: _Message, number: str) -> InboundMessage:
+    """What was answered with the WhatsApp Business app on a phone."""
+    if not echo.to:
+        raise BadPayload("message_echoes.to: Field required.")
+    return _inbound(echo, echo.to, Author(number, is_self=True), text=_words(echo))
+
+
+def _read_status(status: _Status, number: str) -> InboundMessage:
+    if status.status != "failed":
+        raise Ignored(f"A message of ours, in WhatsApp's words: {status.status[:40]}.")
+    words = " ".join(str(error) for error in status.errors) or "WhatsApp did not say why."
+    return InboundMessage(
+        external_id=status.id,
+        thread_key=status.recipient_id,
+        author=Author(number, is_self=True),
+        sent_at=status.timestamp,
+        text=words,
+        change=Change.FAILED,
+    )
+
+
+def _inbound(
+    message: _Message, thread: str, author: Author, *, text: str = "", button: str | None = None
+) -> InboundMessage:
+    attachments = tuple(_files(message))
+    if not message.id:
+        raise BadPayload("messages.id: empty.")
+    if not (text or attachments or button):
+        why = f": {message.errors[0]}" if message.errors else ""
+        raise Ignored(f"A WhatsApp message of the kind {message.type[:40]!r}, which is not read{why}")
+    return InboundMessage(
+        external_id=message.id,
+        thread_key=thread,
+        author=author,
+        sent_at=message.timestamp,
+        text=text,
+        reply_to=message.context.id if message.context else None,
+        attachments=attachments,
+        button=button,
+    )
+
+
+def _words(message: _Message) -> str:
+    if message.text:
+        return message.text.body
+    if message.location:
+        return str(message.location)
+    if message.button:
+        return message.button.text or message.button.payload
+    if message.contacts:
+        return "\n".join(str(card) for card in message.contacts)
+    return next(
+        (file.caption for file in (message.image, message.video, message.document) if file and file.caption), ""
+    )
+
+
+def _files(message: _Message) -> Iterator[Attachment]:
+    kinds = {
+        "image": message.image or message.sticker,
+        "audio": message.audio,
+        "video": message.video,
+        "document": message.document,
+    }
+    for kind, file in kinds.items():
+        if file:
+            yield Attachment(kind, file.id, file.filename, file.mime_type.partition(";")[0])
+
+
+def _to(recipient: str) -> dict[str, str]:
+    """A phone number, or the business-scoped id of somebody whose number is hidden."""
+    return {"to": recipient} if recipient.isascii() and recipient.isdigit() else {"recipient": recipient}
+
+
+def _interactive(message: OutboundMessage) -> dict[str, Json]:
+    """Three short choices as buttons, up to ten as a list."""
+    if len(message.text) > BODY_BESIDE_BUTTONS:
+        raise Refused(f"With buttons WhatsApp takes {BODY_BESIDE_BUTTONS:,} characters.")
+    choices = [(f"{MARK}{button.value}", button.label) for button in message.buttons]
+    body = {"text": message.text}
+    if len(choices) <= BUTTONS and all(len(label) <= BUTTON_TITLE for _, label in choices):
+        buttons = [{"type": "reply", "reply": {"id": value, "title": label}} for value, label in choices]
+        return {"type": "interactive", "interactive": {"type": "button", "body": body, "action": {"buttons": buttons}}}
+    if len(choices) > ROWS:
+        raise Refused(f"WhatsApp takes {ROWS} choices under one message.")
+    rows = [_row(value, label) for value, label in choices]
+    action = {"button": LIST_LABEL, "sections": [{"rows": rows}]}
+    return {"type": "interactive", "interactive": {"type": "list", "body": body, "action": action}}
+
+
+def _row(value: str, label: str) -> dict[str, str]:
+    if len(label) <= ROW_TITLE:
+        return {"id": value, "title": label}
+    return {"id": value, "title": f"{label[: ROW_TITLE - 1]}…", "description": label[:ROW_TEXT]}
+
+
+def _digits(number: str) -> str:
+    if not (number.isascii() and number.isdigit()):
+        raise Refused("This is not a number of Meta's: it has only digits.")
+    return number
