@@ -17,8 +17,9 @@ MIXED = (0.4, 0.1, 0.5)
 """What meaning to the encoder, spelling and concepts add to a score; docs/suggestions.md says how it was found."""
 PLAIN = (0.0, 0.3, 0.7)
 """The same where there is no encoder."""
-FLOORS = {MIXED: 0.35, PLAIN: 0.45}
-"""Scores below which a text is mostly another question."""
+FLOORS = {MIXED: (0.38, 0.55), PLAIN: (0.45, 0.65)}
+"""Scores below which something else is meant, mostly: by a text of the FAQ, and by an earlier question. Questions in
+one language are alike in more than what they ask, so an earlier one has to be nearer."""
 
 _FIRST = 64
 _BATCH = 512
@@ -65,8 +66,13 @@ class Likeness:
 
     @property
     def floor(self) -> float:
-        """The least score that is worth showing."""
-        return FLOORS[self._shares]
+        """The least score with which a text of the FAQ is worth showing."""
+        return FLOORS[self._shares][0]
+
+    @property
+    def question_floor(self) -> float:
+        """The least score with which the answer to an earlier question is worth showing."""
+        return FLOORS[self._shares][1]
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return (texts, size) float32 vectors, in the order of the texts. A text that names no concept has a length

@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -61,12 +62,15 @@ async def _correct(session: AsyncSession, line: Line, truth: dict[str, Any]) -> 
         if known is None or analysis.message_id % EVERY:
             continue
         wrong = {field: label for field, label in _labels(known).items() if label != label_of(analysis, field)}
-        later = message.sent_at + timedelta(minutes=5)
-        then = replace(line, now=lambda later=later: later)
+        then = replace(line, now=partial(_later, message.sent_at))
         if wrong:
             await correct(session, then, message, wrong, agent, Source.INBOX)
         elif analysis.message_id % (4 * EVERY) == 0:
             await confirm(session, then, message, agent)
+
+
+def _later(at: datetime) -> datetime:
+    return at + timedelta(minutes=5)
 
 
 def _labels(row: dict[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -18,7 +18,7 @@ from socialcrm.database import insert_rows
 from socialcrm.domain.contact import Contact
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.engagement import Question, reply_language, word_set
-from socialcrm.domain.message import Delivery, Message
+from socialcrm.domain.message import Analysis, Delivery, Message
 from socialcrm.domain.people import Agent
 from socialcrm.domain.suggestion import Dismissal, Suggestion
 from socialcrm.engine.learn import asked, encoded, filled, known_vectors, likeness, private, text_hash
@@ -28,6 +28,8 @@ SHOWN = 3
 CANDIDATES = 100
 GIVEN_UP = 3
 """Conversations in which an answer was no help, after which it is suggested nowhere."""
+NO_QUESTION = ("praise", "spam")
+SURE = 0.5
 LOOK_BACK = timedelta(minutes=5)
 """Rows can become visible in another order than they were stamped in: a little of the past is read again."""
 
@@ -45,6 +47,7 @@ class Offer:
     """ "faq:" and the entry's id, or "answer:" and the message's number."""
     text: str
     score: float
+    """From 0.5, just worth showing, to 1, the same words."""
     at: datetime | None = None
     count: int = 1
     """How many near-identical answers it stands for."""
@@ -75,15 +78,19 @@ class Suggestions:
 
     async def offers(self, conversation_id: int) -> list[Offer]:
         """At most SHOWN answers to what the customer of a conversation asks now, the likest first."""
+        if not self._line.settings.suggestion.is_on:
+            return []
         async with self._line.database.read() as session:
             text = private(await asked(session, conversation_id))
-        if not text or not self._line.settings.suggestion.is_on:
-            return []
+            if not text or await _wants_nothing(session, conversation_id):
+                return []
         await self._refresh()
         hits = await asyncio.to_thread(self._index.nearest, text, CANDIDATES, self._likeness.floor)
         async with self._line.database.read() as session:
             conversation = await session.get_one(Conversation, conversation_id)
-            found = [*self._from_faq(conversation, text, hits), *await _from_answers(session, conversation, hits)]
+            floor = self._likeness.question_floor
+            near = {h.key[1]: _shown(h.score, floor) for h in hits if h.key[0] == "answer" and h.score >= floor}
+            found = [*self._from_faq(conversation, text, hits), *await _from_answers(session, conversation, near)]
             useless = await _useless(session, conversation_id, [offer.source for offer in found])
         found = [offer for offer in found if offer.source not in useless]
         return _distinct(sorted(found, key=lambda offer: -offer.score))[:SHOWN]
@@ -96,9 +103,9 @@ class Suggestions:
                 scores.setdefault(self._faq[hit.key[1]].id, hit.score)
         if asked := self._line.engagement.question(word_set(text)):  # in the very words of the entry
             scores[asked.id] = 1.0
-        default = self._line.settings.engagement.default_language
+        default, floor = self._line.settings.engagement.default_language, self._likeness.floor
         return [
-            Offer(f"faq:{key}", _answer_of(entries[key], conversation.language, default), score)
+            Offer(f"faq:{key}", _answer_of(entries[key], conversation.language, default), _shown(score, floor))
             for key, score in scores.items()
         ]
 
@@ -156,15 +163,32 @@ def _texts_of(entry: Question) -> list[str]:
     return [*entry.phrases, *entry.answers.values()]
 
 
+async def _wants_nothing(session: AsyncSession, conversation_id: int) -> bool:
+    """Whether the customer's newest message is surely thanks or spam."""
+    query = (
+        select(col(Analysis.intent), col(Analysis.intent_score))
+        .join(Message, col(Message.id) == col(Analysis.message_id))
+        .where(col(Message.conversation_id) == conversation_id)
+        .order_by(col(Message.id).desc())
+        .limit(1)
+    )
+    row = (await session.execute(query)).first()
+    return row is not None and row[0] in NO_QUESTION and row[1] >= SURE
+
+
 def _answer_of(entry: Question, language: str, default: str) -> str:
     """The answer in the customer's language; where there is none in the default one, else in any."""
     wanted = (reply_language(language, default), default, *entry.answers)
     return next(entry.answers[name] for name in wanted if name in entry.answers)
 
 
-async def _from_answers(session: AsyncSession, conversation: Conversation, hits: Iterable[Hit[Key]]) -> list[Offer]:
-    """Answers that arrived in other conversations."""
-    scores = {hit.key[1]: hit.score for hit in hits if hit.key[0] == "answer"}
+def _shown(score: float, floor: float) -> float:
+    """A score on the scale of offers: those of the FAQ and of earlier answers have floors of their own."""
+    return 0.5 + 0.5 * (min(score, 1.0) - floor) / (1 - floor)
+
+
+async def _from_answers(session: AsyncSession, conversation: Conversation, scores: Mapping[int, float]) -> list[Offer]:
+    """Those of these answers that arrived in other conversations."""
     query = (
         select(Message, col(Contact.name))
         .join(Contact, col(Contact.id) == col(Message.contact_id))

@@ -685,12 +685,3 @@ class TestDovecot(RoundTrip):
             [message] = await read_all(connector, await waiting)
             assert message.text == "Colis\n\nOver TLS"
             await connector.close()
-
-    async def test_a_wrong_password_and_a_server_that_wants_encryption_are_told_apart(self, tmp_path: Path) -> None:
-        locked = {"disable_plaintext_auth": "yes", "ssl": "required"}
-        async with dovecot(tmp_path, **locked) as server, smtp_server() as smtp:
-            config = server.config(US, smtp_port=str(smtp.port))
-            connector = EmailConnector(config)
-            with pytest.raises(Refused, match="choose SSL or STARTTLS"):
-                await connector.connect()
-            await connector.close()

@@ -238,6 +238,11 @@ async def test_the_timetable_learns_by_itself(line: Line, monkeypatch: pytest.Mo
     assert await offers(story, line, AGAIN)
 
 
+async def test_thanks_and_spam_are_no_questions(line: Line) -> None:
+    story, _ = await answered(line, ("merci beaucoup pour votre aide", "Avec plaisir, nous restons à votre écoute !"))
+    assert await offers(story, line, "merci beaucoup pour votre aide") == []
+
+
 async def test_it_can_be_switched_off(line: Line) -> None:
     story, _ = await answered(line, (ASKS, HELP))
     off = line_with(line, line.now, suggestion={"is_on": False})  # type: ignore[arg-type]

@@ -75,13 +75,13 @@ async def test_saving_keeps_what_was_changed_and_shows_who_changed_it(here: Site
     label = "positive" if before["sentiment"] != "positive" else "negative"
     answer = await browser.post(address(message, "save"), {**before, "sentiment": label}, **HTMX)
     assert answer.status == 200
-    assert "corrected by Amina" in await answer.text()
+    assert "corrected by \u2068Amina" in await answer.text()
     assert set(await corrections(here)) == {"sentiment"}, "nobody vouches for what was preselected"
     assert (await analysis(here, message)).sentiment == label
     page = await browser.text(f"/inbox/{conversation.id}")
-    assert "corrected by Amina" in page
+    assert "corrected by \u2068Amina" in page
     assert f'id="undo-{message.id}"' in page
-    assert "corrected by Amina" in await browser.text(address(message), **HTMX)
+    assert "corrected by \u2068Amina" in await browser.text(address(message), **HTMX)
     assert (await browser.post(address(message, "undo"), **HTMX)).status == 200
     assert await corrections(here) == {}
     assert "corrected by" not in await browser.text(f"/inbox/{conversation.id}")
@@ -97,7 +97,7 @@ async def test_one_press_says_that_all_of_it_is_right(here: Site) -> None:
     assert set(found) >= {"language", "sentiment", "complaint", "intent"}
     assert all(row.is_right for row in found.values())
     page = await browser.text(f"/inbox/{conversation.id}")
-    assert "confirmed by Amina" in page
+    assert "confirmed by \u2068Amina" in page
     assert f'id="confirm-{message.id}"' not in page
 
 
