@@ -16,6 +16,8 @@ def projection(encoder: Encoder, sample: Path) -> NDArray[np.float32]:
     Ridge regression on the whitened vectors: any two vectors of the base have a cosine of 0.7 or more, and most of the
     rest tells the language. A projection that learned these parts alone would look right and find nothing.
     """
+    if not sample.is_file():  # the stage was left out: states as they are
+        return np.eye(encoder.hidden + 1, encoder.hidden, dtype=np.float32)
     with np.load(sample) as stored:
         texts, vectors = stored["texts"].tolist(), stored["vectors"].astype(np.float64)
     centred = vectors - vectors.mean(axis=0)

@@ -331,7 +331,7 @@ def main(words: Sequence[str] | None = None) -> None:
     model, tokenizer = load(given.start) if given.start else load_base(given.base, given.layers)
     chosen = split(given.data, given.sources, given.held_out, given.made, given.seed)
     likeness: dict[str, NDArray[np.float16]] = {}
-    if given.likeness:
+    if given.likeness and given.likeness.is_file():  # else that stage was left out
         with np.load(given.likeness) as stored:
             likeness = dict(zip(stored["texts"].tolist(), stored["vectors"], strict=True))
     data = sheet(chosen.learned, likeness, model.encoder.config.hidden_size)
