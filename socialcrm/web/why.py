@@ -16,8 +16,10 @@ from socialcrm.web.keys import LINE
 
 routes = web.RouteTableDef()
 
-MOST = 8
+MOST = 6
 """Words that are marked."""
+LEAST = 0.2
+"""Words with less than this part of the strongest one's weight are not."""
 KEPT = 2000
 """Answers that are remembered."""
 
@@ -33,7 +35,7 @@ class Reasons:
     async def of(self, text: str, field: Field) -> tuple[str, tuple[Weight, ...]]:
         """The label that the model gives a text now, and the words that spoke for it, the strongest first."""
         pipeline = self._line.pipeline
-        async with self._turn:  # each takes up to sixty readings of the text: the line should not have to wait
+        async with self._turn:  # each takes some 160 readings of the text: the line should not have to wait
             (document,) = await asyncio.to_thread(pipeline.only(field).analyze, [text])
             prediction = getattr(document, field)
             if prediction is None:
@@ -41,7 +43,8 @@ class Reasons:
             key = (prediction.model, field, text)
             if key not in self._known:
                 found = await asyncio.to_thread(why, pipeline, text, field)
-                self._known[key] = tuple(one for one in found if one.weight > 0)[:MOST]
+                least = LEAST * max((one.weight for one in found), default=0)
+                self._known[key] = tuple(one for one in found if one.weight > 0 and one.weight >= least)[:MOST]
             self._known.move_to_end(key)
             while len(self._known) > KEPT:
                 self._known.popitem(last=False)

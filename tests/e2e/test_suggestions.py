@@ -30,7 +30,7 @@ async def test_a_suggestion_comes_after_the_thread_goes_into_the_text_and_is_nev
 ) -> None:
     agent = await asked(browser, site, page, "bonjour, comment recharger mon crédit ?")
     choices = agent.locator(".suggestion-use")
-    await expect(choices.first).to_be_visible()
+    await expect(choices.first).to_be_visible(timeout=20_000)
     text = await choices.first.locator(".suggestion-text").inner_text()
     field = agent.locator("reply-composer textarea")
     await field.fill("Bonjour !")
@@ -85,7 +85,7 @@ async def test_on_a_phone_a_tap_says_why_and_suggestions_do_not_stretch_the_page
 ) -> None:
     look = {"viewport": {"width": 375, "height": 740}, "has_touch": True, "is_mobile": True}
     agent = await asked(browser, site, page, "comment recharger mon crédit ? votre service est nul", **look)
-    await expect(agent.locator(".suggestion-use").first).to_be_visible()
+    await expect(agent.locator(".suggestion-use").first).to_be_visible(timeout=20_000)
     await agent.locator('.message-in [data-why="sentiment"]').first.tap()
     await expect(agent.locator("#because")).to_be_visible()
     box = await agent.locator("#because").bounding_box()

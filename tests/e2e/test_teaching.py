@@ -81,6 +81,7 @@ async def test_the_blind_sample_is_judged_by_keyboard(browser: Browser, site: Si
     await agent.keyboard.press("Digit2")
     await expect(question).to_contain_text("langue")
     for value in ("2", "3"):
+        await expect(question).to_be_focused()
         await agent.keyboard.press("s")
         await expect(agent.locator("#sample-bar")).to_have_attribute("value", value)
     await expect(question).to_contain_text("Merci")

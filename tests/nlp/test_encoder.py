@@ -130,5 +130,17 @@ def test_the_word_that_weighs_most_is_the_one_that_says_it(pipeline: Pipeline) -
         assert "votre service est catastrophique aujourd'hui"[one.start : one.end] == one.text
 
 
+def test_words_that_say_the_same_all_weigh(pipeline: Pipeline) -> None:
+    text = "votre service est nul 😡, c'est vraiment une honte"
+    found = why(pipeline, text, "sentiment")
+    assert {one.text for one in found[:3]} >= {"nul", "honte"}
+    assert found == why(pipeline, text, "sentiment")
+    (document,), (nothing,) = pipeline.analyze([text]), pipeline.analyze(["        "])
+    assert document.sentiment and nothing.sentiment
+    label = document.sentiment.label
+    rise = document.sentiment.score - nothing.sentiment.scores[label]
+    assert sum(one.weight for one in found) == pytest.approx(rise, abs=0.02 * len(text.split()))
+
+
 def test_nothing_weighs_in_a_text_without_words(pipeline: Pipeline) -> None:
     assert why(pipeline, "   ", "sentiment") == ()

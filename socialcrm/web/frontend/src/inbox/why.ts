@@ -58,18 +58,26 @@ function mark(tag: HTMLElement, words: Word[]): void {
   }
 }
 
-function say(tag: HTMLElement, words: Word[]): void {
-  const note = document.getElementById("because");
-  if (!note) return;
-  const list = words.map((word) => `\u2068${word.text}\u2069`).join(note.dataset["comma"]);
-  note.textContent = words.length ? (note.dataset["because"] ?? "").replace("{words}", list) : (note.dataset["nothing"] ?? "");
-  note.hidden = false;
+/** The words as they are said: without the signs around them, each once. */
+const spoken = (words: Word[]): string[] =>
+  [...new Set(words.map((word) => word.text.replace(/^[\p{P}\p{S}]+(?=[\p{L}\p{N}])|(?<=[\p{L}\p{N}])[\p{P}\p{S}]+$/gu, "")))];
+
+function place(note: HTMLElement, tag: HTMLElement): void {
   const [box, page] = [tag.getBoundingClientRect(), document.documentElement];
   const width = note.offsetWidth;
   const start = page.dir === "rtl" ? box.right - width : box.left;
   note.style.left = `${Math.min(Math.max(start, 8), page.clientWidth - width - 8)}px`;
   const below = box.bottom + 6;
   note.style.top = `${below + note.offsetHeight > page.clientHeight ? box.top - note.offsetHeight - 6 : below}px`;
+}
+
+function say(tag: HTMLElement, words: Word[]): void {
+  const note = document.getElementById("because");
+  if (!note) return;
+  const list = spoken(words).map((word) => `\u2068${word}\u2069`).join(note.dataset["comma"]);
+  note.textContent = words.length ? (note.dataset["because"] ?? "").replace("{words}", list) : (note.dataset["nothing"] ?? "");
+  note.hidden = false;
+  place(note, tag);
   tag.setAttribute("aria-describedby", "because");
   tag.removeAttribute("title"); // one note at a time
   if (document.activeElement === tag) {
@@ -101,6 +109,15 @@ function hide(): void {
   if ("highlights" in CSS) for (let step = 1; step <= LEVELS; step++) CSS.highlights.delete(`why-${step}`);
   const note = document.getElementById("because");
   if (note) note.hidden = true;
+}
+
+/** The note stays with its tag; when the tag is scrolled out of its thread, there is nothing to say. */
+function follow(): void {
+  const note = document.getElementById("because");
+  if (!shown || !note || note.hidden) return;
+  const [box, thread] = [shown.getBoundingClientRect(), shown.closest("message-thread")?.getBoundingClientRect()];
+  if (thread && (box.bottom < thread.top || box.top > thread.bottom)) hide();
+  else place(note, shown);
 }
 
 const tagOf = (event: Event): HTMLElement | null =>
@@ -137,5 +154,5 @@ export function explainTags(): void {
     hide();
     event.stopImmediatePropagation();
   });
-  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  document.addEventListener("scroll", follow, { capture: true, passive: true });
 }
