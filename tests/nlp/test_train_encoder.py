@@ -20,6 +20,7 @@ from nlp.train import base
 from nlp.train.__main__ import main
 from nlp.train.encoder import load, outputs
 from nlp.train.export import graph
+from nlp.train.restore import restore
 
 ROWS = {
     "sentiment.train": [
@@ -82,6 +83,16 @@ def test_all_stages_give_a_model_that_loads_and_answers(work: Path, data: Path, 
         assert sum(found.scores.values()) == pytest.approx(1, abs=1e-4)
     assert "macro-F1" in (tmp_path / "figures.txt").read_text(encoding="utf-8")
     _the_graph_computes_what_torch_does(work / "encoder")
+    _training_can_go_on_from_it(tmp_path, work)
+
+
+def _training_can_go_on_from_it(shipped: Path, work: Path) -> None:
+    """Read the 8-bit model back and compare it with the one it was rounded from."""
+    texts = ["merci beaucoup", "3iyitouna wallah", "خدمة سيئة جدا ولا أحد يرد على الهاتف"]
+    model, tokenizer = load(work / "encoder")
+    before = outputs(model, tokenizer, texts)["pooled"]
+    after = outputs(restore(shipped, work / "base"), AutoTokenizer.from_pretrained(shipped), texts)["pooled"]
+    assert np.linalg.norm(before - after) < 0.1 * np.linalg.norm(before)
 
 
 def _the_graph_computes_what_torch_does(folder: Path) -> None:

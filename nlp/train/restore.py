@@ -1,0 +1,107 @@
+"""Reads an exported 8-bit encoder back into floating point, so that fine-tuning can go on from a shipped model.
+
+What rounding cost stays lost (docs/model.md says how little that is); everything else is as it was.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from nlp.heads import Heads
+from nlp.pipeline import FIELDS
+from nlp.train.encoder import Model, load_base
+
+Floats = NDArray[np.float32]
+
+
+class _Constants:
+    """The constants of a graph that `nlp.train.export` wrote, in the order of its nodes."""
+
+    def __init__(self, written: onnx.ModelProto) -> None:
+        self._tensors = {one.name: numpy_helper.to_array(one) for one in written.graph.initializer}
+        self._nodes = list(written.graph.node)
+        self.layers = sum(node.op_type == "MultiHeadAttention" for node in self._nodes)
+
+    def _of(self, operator: str) -> Iterator[list[NDArray[np.generic]]]:
+        """Yield the constants of each node of one operator."""
+        for node in self._nodes:
+            if node.op_type == operator:
+                yield [self._tensors[name] for name in node.input if name in self._tensors]
+
+    def words(self) -> Floats:
+        """Return the (tokens, hidden) embedding."""
+        (small, scale) = (found[0] for found in list(self._of("Gather"))[:2])
+        return (small.astype(np.float32) * scale).astype(np.float32)
+
+    def matrices(self) -> Iterator[Floats]:
+        """Yield the (rows, columns) matrices, four a layer, with the smoothing of their inputs taken back."""
+        smoothed: dict[str, Floats] = {}
+        for node in self._nodes:
+            constants = [self._tensors[name] for name in node.input if name in self._tensors]
+            if node.op_type == "Mul" and constants and constants[0].ndim == 1:
+                smoothed[node.output[0]] = constants[0].astype(np.float32)
+            elif node.op_type == "DynamicQuantizeMatMul":
+                small, scale = constants[:2]
+                factor = smoothed.get(node.input[0], np.ones(len(small), np.float32))
+                yield (small.astype(np.float32) * scale * factor[:, None]).astype(np.float32)
+
+    def vectors(self, operator: str) -> Iterator[list[Floats]]:
+        """Yield the vectors that each node of one operator adds or scales by."""
+        for found in self._of(operator):
+            yield [values.astype(np.float32) for values in found if values.ndim == 1 and values.size > 1]
+
+    def places(self) -> Floats:
+        """Return the (places, hidden) embedding, token type included."""
+        return next(found[0] for found in self._of("Slice")).astype(np.float32)
+
+
+def _put(parameter: torch.Tensor, values: Floats) -> None:
+    """Overwrite a parameter."""
+    with torch.no_grad():
+        parameter[: len(values)] = torch.from_numpy(values)
+
+
+def restore(folder: Path, base: Path) -> Model:
+    """Return the model in `folder` (encoder.onnx, heads.npz) in floating point, in the shape of the base folder.
+
+    Raises ValueError where the two do not fit together.
+    """
+    constants = _Constants(onnx.load(folder / "encoder.onnx"))
+    model, _ = load_base(base, constants.layers)
+    embeddings, words = model.encoder.embeddings, constants.words()
+    if words.shape != tuple(embeddings.word_embeddings.weight.shape):
+        raise ValueError(f"{folder} has {words.shape} embeddings, {base} {embeddings.word_embeddings.weight.shape}")
+    _put(embeddings.word_embeddings.weight, words)
+    _put(embeddings.position_embeddings.weight, constants.places())
+    torch.nn.init.zeros_(embeddings.token_type_embeddings.weight)  # its part is in the places already
+    [first] = constants.vectors("LayerNormalization")
+    for parameter, values in zip((embeddings.LayerNorm.weight, embeddings.LayerNorm.bias), first, strict=True):
+        _put(parameter, values)
+    matrices, skips = constants.matrices(), constants.vectors("SkipLayerNormalization")
+    shared = [found[0] for found in constants.vectors("Add") if found]
+    inner = constants.vectors("BiasGelu")
+    for layer, bias in zip(model.encoder.encoder.layer, shared, strict=True):
+        attention = layer.attention.self
+        parts = (attention.query, attention.key, attention.value)
+        for part, weight, added in zip(parts, np.split(next(matrices), 3, axis=1), np.split(bias, 3), strict=True):
+            _put(part.weight, np.ascontiguousarray(weight.T))
+            _put(part.bias, added)
+        for block, dense in ((layer.attention.output, None), (layer.output, layer.intermediate.dense)):
+            if dense is not None:
+                _put(dense.weight, np.ascontiguousarray(next(matrices).T))
+                _put(dense.bias, next(inner)[0])
+            _put(block.dense.weight, np.ascontiguousarray(next(matrices).T))
+            for parameter, values in zip(
+                (block.LayerNorm.weight, block.LayerNorm.bias, block.dense.bias), next(skips), strict=True
+            ):
+                _put(parameter, values)
+    stored = Heads.load(folder / "heads.npz")
+    for field in FIELDS:
+        _put(model.heads[field].weight, np.ascontiguousarray(stored.heads[field].weights.T))
+        _put(model.heads[field].bias, stored.heads[field].bias)
+    return model
