@@ -128,13 +128,13 @@ def _of_looks(text: str) -> Iterator[tuple[Name, str]]:
 
 
 def _phrases(words: list[str]) -> dict[str, str]:
-    """The kinds of listed phrases that are said, each with those found."""
+    """The kinds of listed phrases that are said, each with those found, as the list spells them."""
     listed = _listed()
     found: dict[str, dict[str, None]] = {}
     for start in range(len(words)):
         for end in range(start + 1, min(start + _MOST_WORDS, len(words)) + 1):
-            for kind in listed.get(tuple(words[start:end]), ()):
-                found.setdefault(kind, {})[" ".join(words[start:end])] = None
+            for kind, phrase in listed.get(tuple(words[start:end]), ()):
+                found.setdefault(kind, {})[phrase] = None
     return {kind: ", ".join(phrases) for kind, phrases in found.items()}
 
 
@@ -150,11 +150,12 @@ def _hosts() -> frozenset[str]:
 
 
 @lru_cache
-def _listed() -> Mapping[tuple[str, ...], tuple[str, ...]]:
-    """The normal words of each phrase -> the lists it is on."""
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+def _listed() -> Mapping[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The normal words of each phrase -> the lists it is on, with the phrase as it stands there."""
+    found: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = {}
     for kind, phrases in _lists().items():
         for phrase in phrases:
             words = tuple(normalize(phrase).split())
-            found[words] = (*found.get(words, ()), kind)
+            if kind not in dict(found.get(words, ())):  # two spellings of the same words are one phrase
+                found[words] = (*found.get(words, ()), (kind, phrase))
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from nlp.features import features
 
 NGRAMS = 256
 """Places into which the n-grams of a text are hashed."""
-MIXED = (0.4, 0.1, 0.5)
-"""What meaning to the encoder, spelling and concepts add to a score; docs/suggestions.md says how it was found."""
-PLAIN = (0.0, 0.3, 0.7)
+Shares: TypeAlias = tuple[float, float, float]
+"""What meaning to the encoder, spelling and concepts add to a score: together 1."""
+MIXED: Shares = (0.4, 0.1, 0.5)
+"""Those that are used; docs/suggestions.md says how they were found."""
+PLAIN: Shares = (0.0, 0.3, 0.7)
 """The same where there is no encoder."""
 FLOORS = {MIXED: (0.38, 0.55), PLAIN: (0.45, 0.65)}
 """Scores below which something else is meant, mostly: by a text of the FAQ, and by an earlier question. Questions in
@@ -53,10 +55,10 @@ class Likeness:
     """Turns texts into vectors whose dot product says how alike the texts are: in what they mean to the encoder, in how
     they are spelt, and in the concepts that they name. Without an encoder the other two decide."""
 
-    def __init__(self, encoder: Encoder | None) -> None:
-        """Keep the encoder; threads may share it."""
+    def __init__(self, encoder: Encoder | None, shares: Shares | None = None) -> None:
+        """Keep the encoder; threads may share it. Other shares than the usual ones have no floors."""
         self._encoder = encoder
-        self._shares = MIXED if encoder else PLAIN
+        self._shares = shares or (MIXED if encoder else PLAIN)
 
     @property
     def name(self) -> str:
@@ -81,12 +83,14 @@ class Likeness:
         return np.concatenate([self._batch(texts[start : start + _BATCH]) for start in starts])
 
     def _batch(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        parts = [_spelling(texts), concepts.vectors(texts)]
-        if self._encoder is not None:
-            parts.insert(0, self._encoder.vectors(texts))
-        shares = [share for share in self._shares if share]
-        weighed = [np.sqrt(share) * part for share, part in zip(shares, parts, strict=True)]
+        parts = (self._meaning, _spelling, concepts.vectors)
+        weighed = [np.sqrt(share) * part(texts) for share, part in zip(self._shares, parts, strict=True) if share]
         return np.concatenate(weighed, axis=1, dtype=np.float32)
+
+    def _meaning(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if self._encoder is None:
+            raise ValueError("without an encoder nothing is known of the meaning: its share has to be 0")
+        return self._encoder.vectors(texts)
 
 
 def _spelling(texts: Sequence[str]) -> NDArray[np.float32]:

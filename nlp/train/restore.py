@@ -1,9 +1,12 @@
 """Reads an exported 8-bit encoder back into floating point, so that fine-tuning can go on from a shipped model.
 
+python -m nlp.train.restore --model nlp/models --base .cache/base --out .cache/restored
+
 What rounding cost stays lost (docs/model.md says how little that is); everything else is as it was.
 """
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,11 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from transformers import AutoTokenizer
 
 from nlp.heads import Heads
 from nlp.pipeline import FIELDS
-from nlp.train.encoder import Model, load_base
+from nlp.train.encoder import Model, load_base, save
 
 Floats = NDArray[np.float32]
 
@@ -35,8 +39,9 @@ class _Constants:
 
     def words(self) -> Floats:
         """Return the (tokens, hidden) embedding."""
-        (small, scale) = (found[0] for found in list(self._of("Gather"))[:2])
-        return (small.astype(np.float32) * scale).astype(np.float32)
+        small, scale = (found[0].astype(np.float32) for found in list(self._of("Gather"))[:2])
+        result: Floats = small * scale
+        return result
 
     def matrices(self) -> Iterator[Floats]:
         """Yield the (rows, columns) matrices, four a layer, with the smoothing of their inputs taken back."""
@@ -105,3 +110,18 @@ def restore(folder: Path, base: Path) -> Model:
         _put(model.heads[field].weight, np.ascontiguousarray(stored.heads[field].weights.T))
         _put(model.heads[field].bias, stored.heads[field].bias)
     return model
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Restore and save a folder that Hugging Face's loaders read."""
+    parser = argparse.ArgumentParser(prog="python -m nlp.train.restore", description="Turn a shipped model back.")
+    parser.add_argument("--model", type=Path, default=Path("nlp/models"), help="folder with encoder.onnx, heads.npz")
+    parser.add_argument("--base", type=Path, default=Path(".cache/base"), help="folder that nlp.train.base wrote")
+    parser.add_argument("--out", type=Path, default=Path(".cache/restored"))
+    given = parser.parse_args(words)
+    save(restore(given.model, given.base), AutoTokenizer.from_pretrained(given.model), given.out)
+    print(f"wrote {given.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,11 +9,13 @@ import tomllib
 from dataclasses import dataclass
 
 from nlp.pipeline import Pipeline
-from nlp.suggest import Index, Likeness
+from nlp.suggest import MIXED, Index, Likeness
 from tests.nlp.conftest import LABELLED
 
 FAQS = ("shop", "bank")
 LANGUAGES = ("fr", "ar", "arq-Arab", "arq-Latn", "en")
+SHARES = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (0.7, 0.3, 0), (0.5, 0, 0.5), MIXED, (0.6, 0.1, 0.3), (0.2, 0.1, 0.7))
+"""Other ways to mix a score, to see what each part is worth."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,24 @@ def shown(found: list[Found], floor: float, most: int = 3) -> Shown:
 
 
 def main() -> None:
-    """Print the figures of the shipped likeness, and of the one without an encoder."""
-    for name, likeness in (("shipped", Likeness(Pipeline.load().encoder)), ("no encoder", Likeness(None))):
+    """Print the figures of the shipped likeness and of the one without an encoder, then of other shares."""
+    encoder = Pipeline.load().encoder
+    for name, likeness in (("shipped", Likeness(encoder)), ("no encoder", Likeness(None))):
         for faq in FAQS:
             found = search(likeness, faq)
             by_language = ", ".join(f"{one} {share(found, 1, one):.2f}/{share(found, 3, one):.2f}" for one in LANGUAGES)
             print(f"{name}, {faq}: top-1 {share(found, 1):.2f}, top-3 {share(found, 3):.2f} ({by_language})")
-            for step in range(25, 60, 5):
-                seen = shown(found, step / 100)
-                mark = " <- the floor" if step / 100 == likeness.floor else ""
+            for floor in sorted({likeness.floor, *(step / 100 for step in range(25, 60, 5))}):
+                seen = shown(found, floor)
+                mark = " <- the floor" if floor == likeness.floor else ""
                 print(
-                    f"  floor {step / 100:.2f}: right {seen.right:.2f}, answered {seen.answered:.2f}, "
+                    f"  floor {floor:.2f}: right {seen.right:.2f}, answered {seen.answered:.2f}, "
                     f"needless {seen.needless:.2f}{mark}"
                 )
+    for shares in SHARES if encoder else ():
+        tried = [search(Likeness(encoder, shares), faq) for faq in FAQS]
+        figures = ", ".join(f"{share(one, 1):.2f}/{share(one, 3):.2f}" for one in tried)
+        print(f"meaning, spelling, concepts {shares}: {figures}")
 
 
 if __name__ == "__main__":

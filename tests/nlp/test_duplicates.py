@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlp.duplicates import DISTANCE, fingerprints, group
+from nlp.normalize import normalize
 
 CHAIN = (
     "Attention à tous les abonnés : à partir de lundi la société va couper la ligne de tous ceux qui n'ont pas envoyé "
@@ -80,7 +81,7 @@ def test_any_texts_have_groups_and_equal_ones_the_same(texts: list[str]) -> None
     found = group(texts)
     assert len(found) == len(texts)
     assert list(dict.fromkeys(found)) == list(range(len(set(found))))
-    words = [text for text in texts if any(map(str.isalpha, text))]
+    words = [text for text in texts if normalize(text)]  # of "@A" nothing is left: names are no words
     again = group([*words, *words])
     assert again[: len(words)] == again[len(words) :]
 
