@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench assets train clean
+.PHONY: help run test slow check fix bench assets train clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,8 +27,11 @@ assets: .venv/.product ## build the pages' scripts and styles again where their 
 run: .venv/.product ## start the demo company on http://127.0.0.1:8080
 	@$(BIN)/socialcrm serve --demo
 
-test: .venv/.dev ## run all tests; what a machine lacks is named and skipped
+test: .venv/.dev ## run the tests; what a machine lacks is named and skipped
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+slow: .venv/.dev ## run the few tests that take half a minute or more each
+	@$(BIN)/python -m pytest -q -n 2 -m slow
 
 check: .venv/.dev ## ruff, mypy --strict, import-linter, then the tests
 	@$(BIN)/ruff check .

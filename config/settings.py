@@ -42,6 +42,10 @@ class Storage(Section):
     """Holds the SQLite file, the encryption key and attachments."""
     database: str = ""
     """sqlite:///path or postgresql://user:password@host:port/name; empty: socialcrm.db in the folder."""
+    attachment_mb: float = Field(default=50, gt=0)
+    """Largest file that is kept, in megabytes."""
+    attachment_days: float = Field(default=0, ge=0)
+    """Files are deleted so long after they came; 0: never."""
 
 
 class Line(Section):
@@ -162,6 +166,26 @@ class Survey(Section):
     """A text sent within this time of the score is the survey's comment."""
 
 
+class Mail(Section):
+    """Our own mails, as to administrators when a channel is signed out; mails of customers go through their channel."""
+
+    host: str = ""
+    """SMTP server; empty: no mail is sent."""
+    port: int = Field(default=587, ge=1, le=65535)
+    security: Literal["starttls", "ssl", "none"] = "starttls"
+    username: str = ""
+    password: str = ""
+    sender: str = Field(default="", validate_default=True)
+    """Address that they come from."""
+
+    @field_validator("sender")
+    @classmethod
+    def _goes_with_its_server(cls, value: str, others: ValidationInfo) -> str:
+        if others.data.get("host") and "@" not in value:
+            raise ValueError("the address that mails come from, such as crm@company.example")
+        return value
+
+
 class Demo(Section):
     is_on: bool = False
     trickle_seconds: float = Field(default=12, gt=0)
@@ -189,6 +213,7 @@ class Settings(BaseSettings):
     engagement: Engagement = Engagement()
     suggestion: Suggestion = Suggestion()
     survey: Survey = Survey()
+    mail: Mail = Mail()
     demo: Demo = Demo()
 
     @classmethod

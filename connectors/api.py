@@ -3,6 +3,7 @@
 The protocol, with examples, is in docs/connectors/api.md.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -26,6 +27,7 @@ from connectors.base import (
     ChannelConfig,
     Connector,
     Field,
+    File,
     InboundMessage,
     Json,
     Limits,
@@ -38,12 +40,19 @@ from connectors.base import (
     WebhookRequest,
 )
 from connectors.payload import UtcTime, parse, understand
+from connectors.plain import plain
 
 REPLAY_SECONDS = 300
 ANSWER_BYTES = 65_536
 FILE_BYTES = 20_000_000
+CALL_BYTES = 15_000_000
+SENT_BYTES = 10_000_000
+"""Files in one call of ours, which are base64 there where the other system does not fetch them."""
 
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=500), pydantic.Field(coerce_numbers_to_str=True)]
+
+
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Author(BaseModel):
@@ -53,7 +62,9 @@ class _Author(BaseModel):
 
 
 class _Attachment(BaseModel):
-    url: _Id
+    url: _Id | None = None
+    sha256: _Sha256 | None = None
+    """Of a file that came inside the call."""
     kind: Literal["image", "audio", "video", "document"] = "document"
     name: str = ""
     content_type: str = ""
@@ -84,7 +95,15 @@ class ApiConnector(Connector):
     name: ClassVar[str] = "api"
     label: ClassVar[str] = "API"
     about: ClassVar[str] = "Any system of yours, by signed JSON in both directions."
-    limits: ClassVar[Limits] = Limits(text_length=10_000, buttons=20)
+    limits: ClassVar[Limits] = Limits(
+        text_length=10_000,
+        buttons=20,
+        body_bytes=CALL_BYTES,
+        media={"*/*": SENT_BYTES},
+        public_media={"*/*": SENT_BYTES},
+        files=10,
+        files_bytes=SENT_BYTES,
+    )
     fields: ClassVar[tuple[Field, ...]] = (
         Field(
             "secret",
@@ -98,6 +117,15 @@ class ApiConnector(Connector):
             "Callback URL",
             help="Where answers are posted. Leave it empty for a channel that only receives.",
             is_required=False,
+        ),
+        Field(
+            "files",
+            "Files in answers",
+            help="As base64 inside the call, or as an address from which they can be fetched for a day; that needs"
+            " web.public_url in the settings.",
+            is_required=False,
+            default="base64",
+            choices=("base64", "url"),
         ),
     )
 
@@ -130,13 +158,15 @@ class ApiConnector(Connector):
         payload = parse(request.body)
         if isinstance(payload, dict) and isinstance(payload.get("messages"), list):
             return [_raw(message) for message in payload["messages"]]
-        return [_raw(payload)]
+        return [_raw(payload)]  # what came in base64 is taken out: the ledger keeps its hash
 
     def read(self, raw: RawEvent) -> list[InboundMessage]:
         """The message in our words; raises BadPayload with the name of the field that is wrong."""
         message = understand(_Message, raw.payload)
         if not (message.text or message.attachments or message.button):
             raise BadPayload("text: a message needs a text, an attachment or a button.")
+        if nowhere := [place for place, file in enumerate(message.attachments) if not (file.url or file.sha256)]:
+            raise BadPayload(f"attachments.{nowhere[0]}.url: an attachment needs a url, or content in base64.")
         return [
             InboundMessage(
                 external_id=message.id,
@@ -147,7 +177,14 @@ class ApiConnector(Connector):
                 kind=message.kind,
                 reply_to=message.reply_to,
                 attachments=tuple(
-                    Attachment(file.kind, file.url, file.name, file.content_type, file.size)
+                    Attachment(
+                        file.kind,
+                        file.url or file.sha256 or "",
+                        file.name,
+                        file.content_type,
+                        file.size,
+                        file.sha256 or "",
+                    )
                     for file in message.attachments
                 ),
                 button=message.button,
@@ -198,6 +235,7 @@ class ApiConnector(Connector):
         so asking again is how one finds out.
         """
         url = self._callback_url()
+        files = [await self._file(file) for file in message.attachments]
         body = json.dumps(
             {
                 "key": message.key,
@@ -207,6 +245,7 @@ class ApiConnector(Connector):
                 "text": message.text,
                 "buttons": [{"label": button.label, "value": button.value} for button in message.buttons],
                 "reply_to": message.reply_to,
+                "attachments": files,
             }
         ).encode()
         headers = self._signed(body) | {"Content-Type": "application/json", "Idempotency-Key": message.key}
@@ -217,6 +256,14 @@ class ApiConnector(Connector):
                 return _sent(await _read(answer, ANSWER_BYTES))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise TryLater(f"The callback URL cannot be reached: {type(error).__name__}.") from error
+
+    async def _file(self, file: File) -> dict[str, Json]:
+        told = {"kind": file.kind, "name": file.name, "content_type": file.content_type, "size": file.size}
+        if self.config.settings.get("files") != "url":
+            return {**told, "content": base64.b64encode(await file.read()).decode()}
+        if not file.url:
+            raise Refused("Files are sent as addresses, which needs web.public_url in the settings.")
+        return {**told, "url": file.url}
 
     def _callback_url(self) -> URL:
         try:
@@ -247,7 +294,31 @@ class ApiConnector(Connector):
 
 def _raw(payload: Json) -> RawEvent:
     known = payload.get("id") if isinstance(payload, dict) else None
-    return RawEvent(payload, external_id=str(known) if isinstance(known, str | int) else None)
+    payload, files = _without_content(payload)
+    return RawEvent(payload, external_id=str(known) if isinstance(known, str | int) else None, files=files)
+
+
+def _without_content(payload: Json) -> tuple[Json, dict[str, bytes]]:
+    """A message with the hashes of the files that are in it as base64, and those files. One that is no base64 stays as
+    it is, for `read` to refuse."""
+    attached = payload.get("attachments") if isinstance(payload, dict) else None
+    if not isinstance(attached, list):
+        return payload, {}
+    files: dict[str, bytes] = {}
+    kept = []
+    for each in attached:
+        content = each.get("content") if isinstance(each, dict) else None
+        try:
+            found = base64.b64decode(content, validate=True) if isinstance(content, str) and content else b""
+        except ValueError:
+            found = b""
+        if not found:
+            kept.append({k: v for k, v in each.items() if k != "sha256"} if isinstance(each, dict) else each)
+            continue
+        sha256 = hashlib.sha256(found).hexdigest()
+        files[sha256] = found
+        kept.append({**{k: v for k, v in each.items() if k != "content"}, "sha256": sha256, "size": len(found)})
+    return {**payload, "attachments": kept}, files
 
 
 async def _read(answer: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -278,7 +349,8 @@ def _words(body: bytes) -> str:
     payload = parse(body)
     if isinstance(payload, dict):
         payload = payload.get("error") or payload.get("detail") or payload.get("message") or payload
-    return " ".join(str(payload).split())[:300] or "(no words)"
+    words = str(payload)
+    return " ".join((plain(words) if "<" in words else words).split())[:300] or "(no words)"
 
 
 def _retry_after(header: str) -> float | None:

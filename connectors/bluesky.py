@@ -6,36 +6,40 @@ signs in and keeps the session; answers are read as they came, so that a new fie
 
 import asyncio
 import json
-from collections.abc import Mapping
+import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-import httpx
 import regex
 from yarl import URL
 
+from connectors import bluesky_chat as chat
 from connectors.base import (
     Account,
     Attachment,
     AuthExpired,
     ChannelConfig,
     Connector,
-    ConnectorError,
     Field,
+    File,
     InboundMessage,
     Json,
     Limits,
+    MaybeSent,
     OutboundMessage,
     Page,
+    Post,
     RawEvent,
     Refused,
     Sent,
     TryLater,
 )
-from connectors.bluesky_posts import POST, facets, mentioned, read_post, rkey
-from connectors.download import download, retry_after
+from connectors.bluesky_errors import Ended, Exists, Lost, translate
+from connectors.bluesky_posts import POST, above, facets, mentioned, read_post, rkey
+from connectors.download import download
 from connectors.payload import parse
 
 REASONS = ("mention", "reply", "quote")
@@ -46,7 +50,10 @@ WATCHED = 200
 SEEN = 500
 OVERLAP = timedelta(minutes=15)
 FILE_BYTES = 20_000_000
-_ENDED = ("ExpiredToken", "InvalidToken", "AuthMissing")
+MEDIA = dict.fromkeys(("image/jpeg", "image/png", "image/gif", "image/webp"), 1_000_000)
+"""lexicon app.bsky.embed.images: 1,000,000 bytes each."""
+DIRECT_MESSAGES = "direct messages"
+log = logging.getLogger(__name__)
 
 
 class BlueskyConnector(Connector):
@@ -54,14 +61,15 @@ class BlueskyConnector(Connector):
 
     name: ClassVar[str] = "bluesky"
     label: ClassVar[str] = "Bluesky"
-    about: ClassVar[str] = "Mentions, replies and quotes of your account."
-    limits: ClassVar[Limits] = Limits(text_length=300)
+    about: ClassVar[str] = "Mentions, replies and quotes of your account, and private messages."
+    limits: ClassVar[Limits] = Limits(text_length=chat.TEXT, public_length=300, public_media=MEDIA, files=4)
     fields: ClassVar[tuple[Field, ...]] = (
         Field("handle", "Handle", help="Your account's name without @, like brand.bsky.social or brand.com."),
         Field(
             "app_password",
             "App password",
             help="In Bluesky: Settings, Privacy and security, App passwords, Add."
+            " Allow it access to your direct messages if agents should answer those."
             " Not the password with which you sign in.",
             help_url="https://bsky.app/settings/app-passwords",
             is_secret=True,
@@ -75,12 +83,15 @@ class BlueskyConnector(Connector):
         ),
     )
     poll_seconds: ClassVar[float] = 15.0
+    slowest_poll_seconds: ClassVar[float] = 60.0
 
     def __init__(self, config: ChannelConfig) -> None:
         super().__init__(config)
         self._open: Any = None
         self._session: Any = None
         self._signing_in = asyncio.Lock()
+        self._chat = chat.Chat(self._ask, self._do)
+        self._has_chat = True
 
     @classmethod
     def length(cls, text: str) -> int:
@@ -88,13 +99,18 @@ class BlueskyConnector(Connector):
         return len(regex.findall(r"\X", text))
 
     async def connect(self) -> Account:
-        """Sign in. Raises AuthExpired where the handle or the app password is wrong."""
+        """Sign in, and see whether the app password may read private messages. Raises AuthExpired where the handle or
+        the app password is wrong."""
         await self.close()
         await self._client()
-        return Account(external_id=self._session.did, name=f"@{self._session.handle}")
+        self._has_chat = True
+        await self._private({})
+        missing = () if self._has_chat else (DIRECT_MESSAGES,)
+        return Account(external_id=self._session.did, name=f"@{self._session.handle}", missing_scopes=missing)
 
     async def poll(self, cursor: Json) -> Page:
-        """Mentions, replies and quotes since `cursor`, and which of the newest known posts were deleted meanwhile.
+        """Mentions, replies, quotes and private messages since `cursor`, and which of the newest known posts were
+        deleted meanwhile.
 
         The platform pages backwards from now, so pages are asked for until one reaches what we know.
         """
@@ -106,7 +122,9 @@ class BlueskyConnector(Connector):
         gone = await self._look_again(watched)
         watched |= {each["uri"]: [each["uri"], _did(each), 0] for each in wanted}
         events = tuple(_raw(each, str(each["reason"])) for each in wanted)
-        return Page((*events, *gone), {**_mark(found, known), "watched": list(watched.values())[-WATCHED:]})
+        private, rev = await self._private(known)
+        marks = {**_mark(found, known), "watched": list(watched.values())[-WATCHED:], "chat": rev}
+        return Page((*events, *gone, *private), marks)
 
     async def search(self, query: str, cursor: Json) -> Page:
         """Public posts that match, in the search language of Bluesky (words, "phrase", #tag, from:, lang:, …)."""
@@ -116,8 +134,29 @@ class BlueskyConnector(Connector):
         return Page(tuple(_raw(each, "found") for each in found), _mark(found, known))
 
     def read(self, raw: RawEvent) -> list[InboundMessage]:
-        """A mention, a reply, a quote, a post that was found; a deletion."""
-        return read_post(raw, str(self.config.settings.get("account_id", "")))
+        """A mention, a reply, a quote, a post that was found, a private message; a deletion."""
+        me = str(self.config.settings.get("account_id", ""))
+        return chat.read_chat(raw, me) if chat.is_chat(raw.payload) else read_post(raw, me)
+
+    async def direct_message(self, message: OutboundMessage) -> Sent:
+        """Answer a private message. Raises MaybeSent where nobody knows whether it went out: there is no key, and the
+        chat cannot be asked."""
+        convo = message.thread_key.removeprefix(chat.MARK)
+        marks = facets(message.text, await self._dids(message.text))
+        try:
+            return await self._chat.send(convo, message.text, marks)
+        except Lost as error:
+            raise MaybeSent(f"Nobody knows whether it was sent. {error.reason}") from error
+
+    async def private_reply(self, message: OutboundMessage) -> Sent:
+        """Write to the author of a public post in private, where they let us."""
+        convo = await self._chat.convo_with(message.recipient)
+        return await self.direct_message(replace(message, thread_key=f"{chat.MARK}{convo}"))
+
+    async def mark_read(self, thread_key: str) -> None:
+        """Show that a private conversation was read; public posts have no such thing."""
+        if thread_key.startswith(chat.MARK):
+            await self._chat.mark_read(thread_key.removeprefix(chat.MARK))
 
     async def reply(self, message: OutboundMessage) -> Sent:
         """Answer under a post, with links, hashtags and mentions marked.
@@ -136,6 +175,9 @@ class BlueskyConnector(Connector):
             "createdAt": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "reply": {"root": root if isinstance(root, dict) else own, "parent": own},
         }
+        if message.attachments:
+            images = [{"image": await self._upload(file), "alt": ""} for file in message.attachments]
+            made["embed"] = {"$type": "app.bsky.embed.images", "images": images}
         marks = facets(message.text, await self._dids(message.text))
         if marks:
             made["facets"] = marks
@@ -143,12 +185,15 @@ class BlueskyConnector(Connector):
         data = {"repo": did, "collection": POST, "rkey": rkey(message.key), "record": made, "swapRecord": None}
         try:
             sent = await self._do("com.atproto.repo.putRecord", data)
-        except _Exists:
+        except Exists:
             return await self.find_sent(message) or Sent()
         return Sent(str(sent.get("uri") or f"at://{did}/{POST}/{rkey(message.key)}"), now)
 
     async def find_sent(self, message: OutboundMessage) -> Sent | None:
-        """The post that this message became, by its key."""
+        """The post that this message became, by its key. A private message has none: Refused, so that a person
+        decides."""
+        if message.thread_key.startswith(chat.MARK):
+            raise Refused("Bluesky's chat cannot say whether it has this message.")
         asked = {"repo": await self._me(), "collection": POST, "rkey": rkey(message.key)}
         try:
             found = await self._ask("com.atproto.repo.getRecord", asked)
@@ -157,16 +202,25 @@ class BlueskyConnector(Connector):
         value = found.get("value")
         return Sent(str(found.get("uri")), _time(value.get("createdAt") if isinstance(value, dict) else None))
 
+    async def post(self, external_id: str) -> Post:
+        """The post that answers and quotes stand under."""
+        return above(await self._post(external_id), str(self.config.settings.get("account_id", "")))
+
     async def like(self, external_id: str) -> None:
         """Like a post."""
-        post = await self._post(external_id)
-        record = {
-            "$type": "app.bsky.feed.like",
-            "subject": {"uri": post["uri"], "cid": post.get("cid")},
-            "createdAt": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
-        data = {"repo": await self._me(), "collection": "app.bsky.feed.like", "record": record}
-        await self._do("com.atproto.repo.createRecord", data)
+        await self._mark(external_id, "like")
+
+    async def unlike(self, external_id: str) -> None:
+        """Take a like back."""
+        await self._unmark(external_id, "like")
+
+    async def boost(self, external_id: str) -> None:
+        """Repost a post."""
+        await self._mark(external_id, "repost")
+
+    async def unboost(self, external_id: str) -> None:
+        """Take a repost back."""
+        await self._unmark(external_id, "repost")
 
     async def delete(self, external_id: str) -> None:
         """Delete a post of ours."""
@@ -196,6 +250,20 @@ class BlueskyConnector(Connector):
         client, self._open, self._session = self._open, None, None
         if client:
             await client.request.close()
+
+    async def _private(self, known: dict[str, Json]) -> tuple[list[RawEvent], Json]:
+        """Private messages since the cursor, and where to go on. Trouble there does not hold up what is public; a
+        password without that right, or a server without a chat, is not asked again until the next sign-in."""
+        rev = known.get("chat")
+        if not self._has_chat:
+            return [], rev
+        try:
+            return await self._chat.news(rev if isinstance(rev, str) else None)
+        except Refused:
+            self._has_chat = False
+        except TryLater:
+            log.info("Bluesky's chat cannot be asked now")
+        return [], rev
 
     async def _newer(
         self, method: str, asked: dict[str, Json], key: str, known: dict[str, Json]
@@ -239,6 +307,25 @@ class BlueskyConnector(Connector):
                 return each
         raise Refused("This post is no longer there, or not shown to us.")
 
+    async def _mark(self, uri: str, mark: str) -> None:
+        """Point a record of ours at a post, like or repost, unless one does already."""
+        post = await self._post(uri)
+        if _ours(post, mark):
+            return
+        collection = f"app.bsky.feed.{mark}"
+        record = {
+            "$type": collection,
+            "subject": {"uri": post["uri"], "cid": post.get("cid")},
+            "createdAt": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+        await self._do(
+            "com.atproto.repo.createRecord", {"repo": await self._me(), "collection": collection, "record": record}
+        )
+
+    async def _unmark(self, uri: str, mark: str) -> None:
+        if record := _ours(await self._post(uri), mark):
+            await self.delete(record)
+
     async def _dids(self, text: str) -> dict[str, str]:
         """The account of each handle that `text` names; names that are none are left out."""
         found = {}
@@ -249,6 +336,11 @@ class BlueskyConnector(Connector):
                 continue
             found[handle] = str(answer.get("did"))
         return found
+
+    async def _upload(self, file: File) -> Json:
+        """The reference to a file that the server has now; one that no record takes up is forgotten there."""
+        what = {"content": await file.read(), "input_encoding": file.content_type}
+        return (await self._call("invoke_procedure", "com.atproto.repo.uploadBlob", **what)).get("blob")
 
     async def _me(self) -> str:
         await self._client()
@@ -275,30 +367,32 @@ class BlueskyConnector(Connector):
                     await client.login(handle, password, fetch_bsky_profile=False)
                 except Exception as error:
                     await client.request.close()
-                    raise _translate(error, is_signing_in=True) from error
+                    raise translate(error, is_signing_in=True) from error
                 self._open = client
         return self._open
 
-    async def _ask(self, method: str, params: dict[str, Json]) -> dict[str, Json]:
+    async def _ask(self, method: str, params: dict[str, Json], **more: Any) -> dict[str, Json]:
         # atproto takes parameters only as objects of its own, which know no new ones.
-        return await self._call("invoke_query", f"{method}?{urlencode(params, doseq=True)}")
+        return await self._call("invoke_query", f"{method}?{urlencode(params, doseq=True)}", **more)
 
-    async def _do(self, method: str, data: dict[str, Json]) -> dict[str, Json]:
+    async def _do(self, method: str, data: dict[str, Json], **more: Any) -> dict[str, Json]:
         body = json.dumps(data).encode()
-        return await self._call("invoke_procedure", method, content=body, input_encoding="application/json")
+        return await self._call("invoke_procedure", method, content=body, input_encoding="application/json", **more)
 
     async def _call(self, how: str, method: str, **what: Any) -> dict[str, Json]:
         client = await self._client()
         try:
             response = await getattr(client, how)(method, **what)
         except Exception as error:
-            translated = _translate(error)
-            if isinstance(translated, _Ended):
+            translated = translate(error)
+            if isinstance(translated, Ended):
                 await self.close()
                 raise TryLater("Bluesky ended our session; we sign in anew.", 1) from error
             raise translated from error
-        answer = response.content
-        return answer if isinstance(answer, dict) else {}
+        answer = response.content or {}
+        if not isinstance(answer, dict):  # a proxy's page
+            raise Lost("Bluesky answered in an unknown form.")
+        return answer
 
     def _service(self) -> str:
         service = self.config.api_url or str(self.config.settings.get("service") or "").strip() or "https://bsky.social"
@@ -318,51 +412,6 @@ class BlueskyConnector(Connector):
             raise Refused("The setting request_timeout is not a number of seconds.") from None
 
 
-class _Ended(TryLater):
-    """The session ended before its time."""
-
-
-class _Exists(Refused):
-    """The record is there already."""
-
-
-def _translate(error: Exception, *, is_signing_in: bool = False) -> ConnectorError:
-    """What an error of atproto means: all of them carry the response, where there was one."""
-    response = getattr(error, "response", None)
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return Refused("The server's address cannot be asked.")
-    if isinstance(error, httpx.HTTPError) or (response is None and type(error).__module__.startswith("atproto")):
-        return TryLater(f"Bluesky cannot be reached: {type(error).__name__}.")
-    if response is None:
-        raise error
-    content, headers = response.content, response.headers
-    code = str(getattr(content, "error", "") or "")
-    words = f"{code}: {getattr(content, 'message', '') or ''}".strip(": ") or str(response.status_code)
-    words = f"Bluesky answered: {' '.join(words.split())[:300]}"
-    match response.status_code:
-        case 429:
-            return TryLater("Bluesky asks us to wait: too many requests.", _reset(headers))
-        case 401 | 403 if is_signing_in:
-            return AuthExpired(f"{words} Is it an app password of this account?")
-        case 400 | 401 if code in _ENDED:
-            return _Ended(words)
-        case 401:
-            return _Ended(words)
-        case 400 if code == "InvalidSwap":
-            return _Exists(words)
-        case status if status in (408, 409) or status >= 500:
-            return TryLater(f"Bluesky has trouble ({status}).", retry_after(headers.get("retry-after", "")))
-    return Refused(words)
-
-
-def _reset(headers: Mapping[str, str]) -> float | None:
-    """https://docs.bsky.app/docs/advanced-guides/rate-limits: `ratelimit-reset`, in unix seconds."""
-    until = headers.get("ratelimit-reset", "")
-    if until.isascii() and until.isdigit() and len(until) <= 11:
-        return max(0.0, float(until) - datetime.now(UTC).timestamp())
-    return retry_after(headers.get("retry-after", ""))
-
-
 def _raw(each: dict[str, Json], reason: str) -> RawEvent:
     """JSON that any database keeps; what is none becomes a dead letter, with the rest of the page unharmed."""
     return RawEvent(parse(json.dumps({**each, "reason": reason}).encode()), external_id=f"{reason}:{each['uri']}")
@@ -379,6 +428,13 @@ def _earlier(at: object) -> str:
     """The time from which on to look again; empty where nothing is known yet."""
     time = _time(at) if at else None
     return (time - OVERLAP).isoformat(timespec="milliseconds").replace("+00:00", "Z") if time else ""
+
+
+def _ours(post: dict[str, Json], mark: str) -> str:
+    """The address of our like or repost of a post (lexicon app.bsky.feed.defs#viewerState); empty: there is none."""
+    viewer = post.get("viewer")
+    found = viewer.get(mark) if isinstance(viewer, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _is_post(each: dict[str, Json]) -> bool:

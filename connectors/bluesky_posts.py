@@ -16,6 +16,7 @@ from connectors.base import (
     InboundMessage,
     Json,
     MessageKind,
+    Post,
     RawEvent,
 )
 from connectors.payload import UtcTime, understand
@@ -77,8 +78,15 @@ class _Media(BaseModel):
     external: _External | None = None
 
 
+class _Quoted(BaseModel):
+    uri: str = ""
+    record: "_Quoted | None" = None
+
+
 class _Embed(_Media):
     media: _Media | None = None
+    record: _Quoted | None = None
+    """The quoted post; where it has media beside it, one level deeper."""
 
 
 class _Record(BaseModel):
@@ -112,20 +120,38 @@ def read_post(raw: RawEvent, me: str) -> list[InboundMessage]:
     text, files = _text(post.record, post.uri), _files(post.record, post.uri)
     if not text and not files:
         raise Ignored("A Bluesky post that says nothing.")
-    above = post.record.reply
-    author = post.author
+    reply, author = post.record.reply, post.author
+    stands_under = reply.root.uri if reply else _quoted(post.record)
     return [
         InboundMessage(
             external_id=post.uri,
-            thread_key=f"{above.root.uri if above else post.uri}#{author.did}",
+            thread_key=f"{reply.root.uri if reply else post.uri}#{author.did}",
             author=Author(author.did, author.displayName or "", author.handle, is_self=author.did == me),
             sent_at=post.indexedAt,
             text=text,
             kind=MessageKind.COMMENT if post.reason == "reply" else MessageKind.MENTION,
-            reply_to=above.parent.uri if above else None,
+            reply_to=reply.parent.uri if reply else None,
             attachments=files,
+            post=Post(stands_under) if f"/{POST}/" in stands_under else None,
         )
     ]
+
+
+def above(found: Json, me: str) -> Post:
+    """What `getPosts` tells of a post that others stand under."""
+    post = understand(_Post, {"reason": "above", **found} if isinstance(found, dict) else found)
+    if post.author is None or post.record is None:
+        raise BadPayload("author, record: Field required.")
+    files = _files(post.record, post.uri)
+    return Post(
+        external_id=post.uri,
+        text=_text(post.record, post.uri),
+        url=page_of(post.uri),
+        author=post.author.displayName or post.author.handle,
+        is_self=post.author.did == me,
+        picture=files[0] if files else None,
+        sent_at=post.indexedAt,
+    )
 
 
 def mentioned(text: str) -> list[str]:
@@ -173,9 +199,20 @@ def _text(record: _Record, uri: str) -> str:
         if media.external and media.external.uri not in text:
             parts.append(f"{media.external.title}\n{media.external.uri}".strip())
         if media.type == "app.bsky.embed.video":
-            repo, _, rest = uri.removeprefix("at://").partition("/")
-            parts.append(f"🎬 https://bsky.app/profile/{repo}/post/{rest.rpartition('/')[2]}")
+            parts.append(f"🎬 {page_of(uri)}")
     return "\n\n".join(part for part in parts if part)
+
+
+def page_of(uri: str) -> str:
+    """Where people read a post."""
+    repo, _, rest = uri.removeprefix("at://").partition("/")
+    return f"https://bsky.app/profile/{repo}/post/{rest.rpartition('/')[2]}"
+
+
+def _quoted(record: _Record) -> str:
+    quoted = record.embed.record if record.embed else None
+    inner = quoted.record if quoted else None
+    return (quoted.uri if quoted else "") or (inner.uri if inner else "")
 
 
 def _files(record: _Record, uri: str) -> tuple[Attachment, ...]:

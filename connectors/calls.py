@@ -9,6 +9,7 @@ from yarl import URL
 
 from connectors.base import ChannelConfig, Connector, Json, MaybeSent, Refused, TryLater
 from connectors.download import retry_after
+from connectors.plain import plain
 
 ANSWER_BYTES = 4_000_000
 
@@ -36,8 +37,9 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The first words of the body, on one line."""
-        return " ".join(self.body[:2000].decode(errors="replace").split())[:300] or "(no words)"
+        """The first words of the body, on one line, without the markup of an error page."""
+        words = self.body[:4000].decode(errors="replace")
+        return " ".join((plain(words) if "<" in words else words).split())[:300] or "(no words)"
 
     def retry_after(self) -> float | None:
         """Seconds to wait, from Retry-After: seconds or a date (RFC 9110, 10.2.3)."""
@@ -84,7 +86,8 @@ class CallingConnector(Connector):
                 seconds = float(self.config.settings.get("request_timeout", 30))
             except (TypeError, ValueError):
                 raise Refused("The setting request_timeout is not a number of seconds.") from None
-            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 10))
+            # Shorter than the whole, so that "never connected" is told apart from "never answered".
+            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds / 2, 10))
             self._open_session = aiohttp.ClientSession(timeout=timeout)
         return self._open_session
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from connectors.base import (
+    Attachment,
     Author,
     BadPayload,
     Change,
@@ -14,6 +15,7 @@ from connectors.base import (
     Limits,
     MessageKind,
     OutboundMessage,
+    Post,
     RawEvent,
     Refused,
     Sent,
@@ -24,7 +26,8 @@ from connectors.journal import Journal
 class EchoConnector(Connector):
     """Reads events of its own simple format and keeps what it sends.
 
-    Setting: `journal`, a JSONL file that each sent text is added to (one line of key, action, thread, text, buttons).
+    Settings: `journal`, a JSONL file that each sent text is added to (one line of key, action, thread, text, buttons);
+    `pictures`, the folder where the pictures of posts are. What it is told to hide, like or delete it forgets.
     """
 
     name: ClassVar[str] = "echo"
@@ -33,7 +36,10 @@ class EchoConnector(Connector):
     has_account: ClassVar[bool] = False
 
     def read(self, raw: RawEvent) -> list[InboundMessage]:
-        """{"id", "author", "name"?, "text"?, "sent_at"?, "kind"?, "button"?, "change"?} -> one message."""
+        """{"id", "author", "name"?, "text"?, "sent_at"?, "kind"?, "button"?, "change"?, "post"?} -> one message.
+
+        "post" is {"id", "text"?, "url"?, "author"?, "picture"?, "sent_at"?}: our own, with the name of a file.
+        """
         event = raw.payload
         if not isinstance(event, dict):
             raise BadPayload("An echo event is a JSON object.")
@@ -53,6 +59,7 @@ class EchoConnector(Connector):
                     kind=MessageKind(event.get("kind", MessageKind.DIRECT_MESSAGE)),
                     button=event.get("button") if isinstance(event.get("button"), str) else None,
                     change=Change(event.get("change", Change.NEW)),
+                    post=_post(event.get("post")),
                 )
             ]
         except ValueError as error:
@@ -66,6 +73,32 @@ class EchoConnector(Connector):
         """Write a private answer down."""
         return self._write(message, "direct_message")
 
+    async def private_reply(self, message: OutboundMessage) -> Sent:
+        """Write down a private answer to a public comment."""
+        return self._write(message, "private_reply")
+
+    async def hide(self, external_id: str) -> None:
+        """Hide nothing: there is no platform."""
+
+    async def unhide(self, external_id: str) -> None:
+        """Show nothing again."""
+
+    async def like(self, external_id: str) -> None:
+        """Like nothing."""
+
+    async def unlike(self, external_id: str) -> None:
+        """Take no like back."""
+
+    async def delete(self, external_id: str) -> None:
+        """Delete nothing."""
+
+    async def fetch(self, attachment: Attachment) -> bytes:
+        """A picture of the folder `pictures`."""
+        folder, name = self.config.settings.get("pictures"), attachment.external_id
+        if not folder or Path(name).name != name or not (path := Path(folder) / name).is_file():
+            raise Refused("There is no such picture.")
+        return path.read_bytes()
+
     async def find_sent(self, message: OutboundMessage) -> Sent | None:
         """Look the message up in the journal."""
         path = self.config.settings.get("journal")
@@ -77,6 +110,16 @@ class EchoConnector(Connector):
         if path := self.config.settings.get("journal"):
             Journal(Path(path)).add(message, action)
         return Sent(f"echo:{message.key}")
+
+
+def _post(event: Json) -> Post | None:
+    if not isinstance(event, dict) or not isinstance(event.get("id"), str) or not event["id"]:
+        return None
+    text, url, author, picture = (str(event.get(key) or "") for key in ("text", "url", "author", "picture"))
+    attachment = Attachment("image", picture, picture) if picture else None
+    return Post(
+        event["id"], text, url, author, True, attachment, read_time(event["sent_at"]) if "sent_at" in event else None
+    )
 
 
 def read_time(value: Json) -> datetime:

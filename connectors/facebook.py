@@ -4,6 +4,7 @@ Written after https://developers.facebook.com/docs/pages-api and /docs/graph-api
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -23,9 +24,11 @@ from connectors.base import (
     MessageKind,
     OutboundMessage,
     Page,
+    Post,
     RawEvent,
     Refused,
     Sent,
+    SignIn,
 )
 from connectors.meta import (
     APP_ID,
@@ -40,6 +43,7 @@ from connectors.meta import (
     next_page,
     number_of,
 )
+from connectors.meta_sign_in import CONFIGURATION, facebook_sign_in
 from connectors.payload import UtcTime, understand
 
 POSTS = 25
@@ -51,9 +55,9 @@ MORE_COMMENTS = 20
 """Pages of older comments that one post may need."""
 FIRST_LOOK = timedelta(hours=24)
 COMMENT_FIELDS = "id,from,message,created_time,parent{id},attachment,permalink_url"
+POST_FIELDS = "id,from,message,created_time,permalink_url,full_picture"
 FEED_FIELDS = (
-    "id,from,message,created_time,permalink_url,full_picture,"
-    f"comments.filter(stream).order(reverse_chronological).limit({COMMENTS}){{{COMMENT_FIELDS}}}"
+    f"{POST_FIELDS},comments.filter(stream).order(reverse_chronological).limit({COMMENTS}){{{COMMENT_FIELDS}}}"
 )
 NEW, EDITED, REMOVED = {"add"}, {"edit", "edited"}, {"remove"}
 POST_ITEMS = {"status", "post", "photo", "video", "link", "share", "album", "note"}
@@ -62,6 +66,17 @@ POST_ITEMS = {"status", "post", "photo", "video", "link", "share", "album", "not
 class _From(BaseModel):
     id: Id
     name: str = ""
+
+
+class _Above(BaseModel):
+    """What is told of a post beside a comment, or asked for."""
+
+    id: Id = ""
+    created_time: UtcTime | None = None
+    sender: _From | None = Named(default=None, alias="from")
+    message: str | None = None
+    permalink_url: str | None = None
+    full_picture: str | None = None
 
 
 class _Feed(BaseModel):
@@ -79,6 +94,7 @@ class _Feed(BaseModel):
     photos: list[str] = []
     video: str = ""
     link: str = ""
+    post: _Above = _Above()
 
 
 class _Stub(BaseModel):
@@ -118,8 +134,9 @@ class FacebookConnector(MetaConnector):
     name: ClassVar[str] = "facebook"
     label: ClassVar[str] = "Facebook page"
     about: ClassVar[str] = "Comments and visitors' posts on your page."
-    limits: ClassVar[Limits] = Limits(text_length=8000)
+    limits: ClassVar[Limits] = Limits(text_length=8000, private_reply_hours=7 * 24.0)
     fields: ClassVar[tuple[Field, ...]] = (APP_ID, APP_SECRET, PAGE_TOKEN, GRAPH_VERSION)
+    sign_in: ClassVar[SignIn | None] = facebook_sign_in(APP_ID, APP_SECRET, CONFIGURATION, GRAPH_VERSION)
     webhook_object: ClassVar[str] = "page"
     webhook_fields: ClassVar[tuple[str, ...]] = ("feed",)
     permissions: ClassVar[tuple[str, ...]] = (
@@ -132,6 +149,7 @@ class FacebookConnector(MetaConnector):
     wishes: ClassVar[tuple[str, ...]] = ("pages_messaging",)
     poll_seconds: ClassVar[float] = 300.0
     """Webhooks bring what is new at once; polling finds what they missed."""
+    slowest_poll_seconds: ClassVar[float] = 900.0
 
     async def who(self) -> tuple[str, str]:
         """The page that the token belongs to."""
@@ -178,8 +196,7 @@ class FacebookConnector(MetaConnector):
             new = [(at, each) for each in listed(edge) if (at := _created(each)) and at > since]
             if len(new) == len(listed(edge)) and next_page(edge):
                 new += await self._older(str(post.get("id")), next_page(edge) or "", since)
-            stub = {"id": post.get("id"), "message": post.get("message"), "permalink_url": post.get("permalink_url")}
-            found += [(at, self._event({"post": stub, "comment": each})) for at, each in new]
+            found += [(at, self._event({"post": post, "comment": each})) for at, each in new]
         return sorted(found, key=lambda pair: pair[0]), next_page(answer)
 
     async def _older(self, post: str, after: str, since: datetime) -> list[tuple[datetime, Json]]:
@@ -222,7 +239,8 @@ class FacebookConnector(MetaConnector):
         files = pictures + ([("video", value.video)] if value.video else [])
         text = value.message or (value.link if not files else "")
         message = self._message(event.id, number, thread, value.sender, sent_at, text, files, kind)
-        return [message]
+        above = value.post.model_copy(update={"id": value.post_id})
+        return [replace(message, post=self._above(event.id, above) if value.item == "comment" else None)]
 
     def read_polled(self, event: Envelope) -> list[InboundMessage]:
         """A post or comment that polling found."""
@@ -235,7 +253,9 @@ class FacebookConnector(MetaConnector):
             files += [("image", item.attachment.image)] if item.attachment.image else []
             text = text or ("" if files else item.attachment.url)
         page = event.id or self.account_id
-        return [self._message(page, item.id, thread, item.sender, item.created_time, text, files, Change.NEW)]
+        message = self._message(page, item.id, thread, item.sender, item.created_time, text, files, Change.NEW)
+        is_comment = found.comment is not None and isinstance(found.post, dict)
+        return [replace(message, post=self._above(page, understand(_Above, found.post)) if is_comment else None)]
 
     def _message(
         self,
@@ -267,6 +287,20 @@ class FacebookConnector(MetaConnector):
             change=change,
         )
 
+    def _above(self, page: str, post: _Above) -> Post | None:
+        """The post in our words; of a webhook's there is often no more than its number."""
+        if not post.id:
+            return None
+        return Post(
+            external_id=post.id,
+            text=post.message or "",
+            url=post.permalink_url or "",
+            author=post.sender.name if post.sender else "",
+            is_self=post.sender is not None and bool(page) and post.sender.id == page,
+            picture=Attachment("image", post.full_picture) if post.full_picture else None,
+            sent_at=post.created_time,
+        )
+
     def _thread(self, page: str, value: _Feed) -> str:
         """The comment that a comment stands under; its own where it stands under the post."""
         is_under_post = not value.parent_id or value.parent_id == value.post_id or self._is_post(page, value.parent_id)
@@ -282,8 +316,13 @@ class FacebookConnector(MetaConnector):
         made = await self.graph.post(f"{_id(under)}/comments", {"message": message.text}, is_sending=True)
         return Sent(external_id=number_of(made, "id"))
 
-    async def direct_message(self, message: OutboundMessage) -> Sent:
-        """A private reply: once for a comment or visitor's post, in its first seven days; it opens in Messenger."""
+    async def post(self, external_id: str) -> Post:
+        """What a post says: a webhook tells only its number."""
+        found = understand(_Above, await self.graph.get(_id(external_id), {"fields": POST_FIELDS}))
+        return self._above(self.account_id, found.model_copy(update={"id": external_id})) or Post(external_id)
+
+    async def private_reply(self, message: OutboundMessage) -> Sent:
+        """Once for a comment or visitor's post, in its first seven days; it opens in Messenger."""
         if not message.reply_to:
             raise Refused("A private reply needs the comment that it answers.")
         key = "post_id" if self._is_post(self.account_id, message.reply_to) else "comment_id"
@@ -295,9 +334,17 @@ class FacebookConnector(MetaConnector):
         """Hide a comment from all but its author and their friends."""
         await self.graph.post(_id(external_id), {"is_hidden": True})
 
+    async def unhide(self, external_id: str) -> None:
+        """Show a hidden comment to everybody again."""
+        await self.graph.post(_id(external_id), {"is_hidden": False})
+
     async def like(self, external_id: str) -> None:
         """Like a comment or post as the page."""
         await self.graph.post(f"{_id(external_id)}/likes", {})
+
+    async def unlike(self, external_id: str) -> None:
+        """Take the page's like back."""
+        await self.graph.delete(f"{_id(external_id)}/likes")
 
     async def delete(self, external_id: str) -> None:
         """Delete a comment: ours, or one on a post of ours."""

@@ -107,6 +107,7 @@ class FeedConnector(Connector):
         ),
     )
     poll_seconds: ClassVar[float] = 300.0
+    slowest_poll_seconds: ClassVar[float] = 1800.0
 
     async def connect(self) -> Account:
         """Fetch the feed once. Raises Refused where it is none, with the feeds that the page names."""

@@ -4,12 +4,14 @@ Written after https://developers.facebook.com/docs/instagram-platform (Instagram
 comments, mentions) and /docs/messenger-platform/instagram.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import BaseModel
 from pydantic import Field as Named
 
 from connectors.base import (
+    Attachment,
     Author,
     BadPayload,
     Field,
@@ -19,18 +21,22 @@ from connectors.base import (
     Limits,
     MessageKind,
     OutboundMessage,
+    Post,
     RawEvent,
     Refused,
     Sent,
+    SignIn,
 )
 from connectors.meta import APP_ID, APP_SECRET, GRAPH_VERSION, PAGE_TOKEN, ChangeOf, Envelope, Id, number_of
 from connectors.meta_messages import LATE_ANSWERS, WINDOW_HOURS, MessagesConnector
+from connectors.meta_sign_in import CONFIGURATION, facebook_sign_in
 from connectors.payload import UtcTime, understand
 
 MENTION = "mention"
 """Begins the id of a mention, which is not a comment of ours to act on: mention:<media>:<comment>."""
 MENTIONED_COMMENT = "id,text,timestamp,username,media{id,permalink}"
 MENTIONED_MEDIA = "id,caption,timestamp,username,permalink"
+POST_FIELDS = "id,caption,media_type,media_url,thumbnail_url,permalink,timestamp,username"
 
 
 class _From(BaseModel):
@@ -41,6 +47,18 @@ class _From(BaseModel):
 
 class _Media(BaseModel):
     id: Id = ""
+    permalink: str = ""
+
+
+class _Post(_Media):
+    """A picture, video or album of ours."""
+
+    caption: str = ""
+    media_type: str = ""
+    media_url: str = ""
+    thumbnail_url: str = ""
+    timestamp: UtcTime | None = None
+    username: str = ""
 
 
 class _Comment(BaseModel):
@@ -65,6 +83,7 @@ class _Mentioned(BaseModel):
     timestamp: UtcTime
     text: str = ""
     caption: str = ""
+    media: _Media = _Media()
 
 
 class InstagramConnector(MessagesConnector):
@@ -74,8 +93,11 @@ class InstagramConnector(MessagesConnector):
     label: ClassVar[str] = "Instagram"
     about: ClassVar[str] = "Comments, mentions and private messages of your professional account."
     # Instagram messaging: 1000 bytes of UTF-8, 13 quick replies.
-    limits: ClassVar[Limits] = Limits(text_length=1000, buttons=13, window_hours=WINDOW_HOURS)
+    limits: ClassVar[Limits] = Limits(
+        text_length=1000, buttons=13, window_hours=WINDOW_HOURS, private_reply_hours=7 * 24.0
+    )
     fields: ClassVar[tuple[Field, ...]] = (APP_ID, APP_SECRET, PAGE_TOKEN, LATE_ANSWERS, GRAPH_VERSION)
+    sign_in: ClassVar[SignIn | None] = facebook_sign_in(APP_ID, APP_SECRET, CONFIGURATION, LATE_ANSWERS, GRAPH_VERSION)
     webhook_object: ClassVar[str] = "instagram"
     webhook_fields: ClassVar[tuple[str, ...]] = (
         "comments",
@@ -104,11 +126,16 @@ class InstagramConnector(MessagesConnector):
     async def who(self) -> tuple[str, str]:
         """The account that the token's page is linked to."""
         page = await self.graph.get("me", {"fields": "id,name,instagram_business_account{id,username}"})
-        account = page.get("instagram_business_account")
-        number = account.get("id") if isinstance(account, dict) else None
-        if not isinstance(account, dict) or not number:
+        if (found := self.account_on(page)) is None:
             raise Refused("No Instagram professional account is linked to the page that this token belongs to.")
-        return str(number), f"@{account['username']}" if account.get("username") else self.label
+        return found
+
+    def account_on(self, page: Mapping[str, Json]) -> tuple[str, str] | None:
+        """The account that a page is linked to."""
+        account = page.get("instagram_business_account")
+        if not isinstance(account, dict) or not account.get("id"):
+            return None
+        return str(account["id"]), f"@{account['username']}" if account.get("username") else self.label
 
     async def complete(self, raw: RawEvent) -> RawEvent:
         """The event with the text of a mention, or the name of who wrote, which Meta's calls leave out."""
@@ -155,6 +182,7 @@ class InstagramConnector(MessagesConnector):
             text=comment.text,
             kind=MessageKind.COMMENT,
             reply_to=comment.parent_id or None,
+            post=Post(comment.media.id, is_self=True) if comment.media.id else None,
         )
 
     def _mention(self, event: Envelope, mention: _Mention) -> InboundMessage:
@@ -166,7 +194,9 @@ class InstagramConnector(MessagesConnector):
             raise Ignored("A mention without words.")
         number = f"{MENTION}:{mention.media_id}:{mention.comment_id}"
         author = Author(f"@{said.username}", said.username, said.username)
-        return InboundMessage(number, number, author, said.timestamp, text, MessageKind.MENTION)
+        # Under somebody else's picture: of that we may know no more than its address.
+        above = Post(mention.media_id, url=said.media.permalink) if mention.comment_id else None
+        return InboundMessage(number, number, author, said.timestamp, text, MessageKind.MENTION, post=above)
 
     async def reply(self, message: OutboundMessage) -> Sent:
         """Answer under a comment, or where we were mentioned. Instagram keeps one level of answers: those to an answer
@@ -181,16 +211,36 @@ class InstagramConnector(MessagesConnector):
         return Sent(external_id=number_of(made, "id"))
 
     async def direct_message(self, message: OutboundMessage) -> Sent:
-        """Send a private message; as a private reply, once in seven days, where it answers a comment."""
-        answered = message.reply_to or ""
-        recipient: Json = {"id": message.recipient}
-        if answered.isascii() and answered.isdigit():
-            recipient = {"comment_id": answered}
-        return await self.send(recipient, message)
+        """Send a private message."""
+        return await self.send({"id": message.recipient}, message)
+
+    async def private_reply(self, message: OutboundMessage) -> Sent:
+        """Once for a comment, in its first seven days; no window of 24 hours counts for it."""
+        body = {"recipient": {"comment_id": _digits(message.reply_to or "")}, "message": {"text": message.text}}
+        made = await self.graph.post("me/messages", body, is_sending=True)
+        return Sent(external_id=number_of(made, "message_id"))
+
+    async def post(self, external_id: str) -> Post:
+        """What the picture or video shows that a comment stands under: a webhook tells only its number."""
+        found = understand(_Post, await self.graph.get(_digits(external_id), {"fields": POST_FIELDS}))
+        picture = found.thumbnail_url or (found.media_url if found.media_type != "VIDEO" else "")
+        return Post(
+            external_id=external_id,
+            text=found.caption,
+            url=found.permalink,
+            author=found.username,
+            is_self=True,  # others' media are not shown to us
+            picture=Attachment("image", picture) if picture else None,
+            sent_at=found.timestamp,
+        )
 
     async def hide(self, external_id: str) -> None:
         """Hide a comment under one of our media."""
         await self.graph.post(_digits(external_id), {"hide": True})
+
+    async def unhide(self, external_id: str) -> None:
+        """Show a hidden comment again."""
+        await self.graph.post(_digits(external_id), {"hide": False})
 
     async def delete(self, external_id: str) -> None:
         """Delete a comment: ours, or one under one of our media."""

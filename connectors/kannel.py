@@ -158,6 +158,11 @@ class KannelConnector(CallingConnector):
         """Places in the alphabet that the text needs."""
         return sms.parts(text).length
 
+    @classmethod
+    def segments(cls, text: str) -> int:
+        """SMS that are paid for."""
+        return sms.parts(text).count
+
     def _read_receipt(self, receipt: _Receipt) -> InboundMessage:
         words = RECEIPTS.get(receipt.receipt)
         if words is None or not receipt.message:
@@ -175,7 +180,7 @@ class KannelConnector(CallingConnector):
             return AuthExpired(words)
         if answer.status in (429, 503):  # "Temporal failure, try again later."
             return TryLater(words, answer.retry_after())
-        return Refused(words) if answer.status < 500 else MaybeSent(words)
+        return Refused(words) if 300 <= answer.status < 500 else MaybeSent(words)
 
     def _headers(self) -> dict[str, str]:
         password = self.config.credentials.get("password", "")

@@ -27,6 +27,7 @@ from connectors.base import (
     MessageKind,
     OutboundMessage,
     Page,
+    Post,
     RawEvent,
     Refused,
     Sent,
@@ -41,9 +42,14 @@ POSTS = 20
 """The newest posts whose comments are read."""
 NEWEST = 3
 """Of these the comments are read in each poll; of the others one post's, in turn."""
-POLLS_PER_LIST = 12
+POLLS_PER_LIST = 4
 """How many polls the list of posts is used for."""
 COMMENTS, PAGES = 100, 5
+FEED = "https://www.linkedin.com/feed/update/"
+# Posts API, "little text": @[Name](urn), {hashtag|\\#|word}, and a backslash before signs that mean something.
+_NAME = re.compile(r"@\[([^\]]*)\]\([^)]*\)")
+_HASHTAG = re.compile(r"\{hashtag\|\\?#\|([^}]*)\}")
+_ESCAPED = re.compile(r"\\([|{}@\[\]()<>#*_~\\])")
 _COMMENT = re.compile(r"urn:li:comment:\((urn:li:[A-Za-z]+:\d+),(\d+)\)")
 
 
@@ -65,11 +71,18 @@ class _Comment(BaseModel):
     object: str = ""
 
 
+class _Post(BaseModel):
+    author: str = ""
+    commentary: str = ""
+    published: UtcTime | None = Data(alias="publishedAt", default=None)
+
+
 class _Event(BaseModel):
     comment: _Comment
     top: str = Data(min_length=1)
     """The comment under the post with which the thread begins."""
     asker: str = ""
+    post: str = ""
     is_known: bool = False
     """We have had it before, so this is an edit of it."""
 
@@ -82,6 +95,7 @@ class LinkedInConnector(CallingConnector):
     about: ClassVar[str] = "Comments under the posts of your organisation's page."
     limits: ClassVar[Limits] = Limits(text_length=1250)
     poll_seconds: ClassVar[float] = 300.0
+    slowest_poll_seconds: ClassVar[float] = 900.0
     fields: ClassVar[tuple[Field, ...]] = (
         Field(
             "organization",
@@ -121,9 +135,15 @@ class LinkedInConnector(CallingConnector):
         marks: dict[str, Json] = dict(before["marks"]) if isinstance(before.get("marks"), dict) else {}
         found: list[tuple[int, RawEvent]] = []
         for post in looked:
-            for comment, is_known in await self._fresh(post, marks):
-                found.append(_event(comment, comment, is_known))
-            found += await self._answers(post, marks)
+            tried = dict(marks)
+            try:
+                fresh = [_event(each, each, post, is_known) for each, is_known in await self._fresh(post, tried)]
+                fresh += await self._answers(post, tried)
+            except TryLater:
+                if not found:
+                    raise
+                break  # LinkedIn's limits may last until midnight; what came before need not wait
+            found, marks = found + fresh, tried
         kept = {urn: mark for urn, mark in marks.items() if mark[2] in posts}
         state = {"polls": polls + 1, "posts": posts, "marks": kept}
         return Page(tuple(raw for _, raw in sorted(found, key=lambda each: each[0])), cursor=state)
@@ -148,8 +168,21 @@ class LinkedInConnector(CallingConnector):
                 kind=MessageKind.COMMENT,
                 reply_to=comment.parent or comment.object or None,
                 change=Change.EDIT if event.is_known else Change.NEW,
+                post=Post(event.post, url=f"{FEED}{event.post}", is_self=True) if event.post else None,
             )
         ]
+
+    async def post(self, external_id: str) -> Post:
+        """What a post of the organisation says."""
+        found = understand(_Post, await self._ask("GET", f"posts/{quote(external_id, safe='')}"))
+        text = _HASHTAG.sub(r"#\1", _NAME.sub(r"\1", found.commentary))
+        return Post(
+            external_id=external_id,
+            text=_ESCAPED.sub(r"\1", text),
+            url=f"{FEED}{external_id}",
+            is_self=found.author == self._us,
+            sent_at=found.published,
+        )
 
     async def reply(self, message: OutboundMessage) -> Sent:
         """Answer in the thread of a comment, in the organisation's name."""
@@ -206,7 +239,7 @@ class LinkedInConnector(CallingConnector):
             marks[urn] = [since, known, post]
             if count != known:
                 fresh = await self._fresh(urn, marks, post, count)
-                found += [_event(comment, top, is_known) for comment, is_known in fresh]
+                found += [_event(comment, top, post, is_known) for comment, is_known in fresh]
         return found
 
     async def _ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> dict[str, Json]:
@@ -272,11 +305,12 @@ def _refusal(answer: Answer, is_sending: bool) -> AuthExpired | TryLater | Refus
     return MaybeSent(words) if is_sending else TryLater(words, answer.retry_after())
 
 
-def _event(comment: dict[str, Json], top: dict[str, Json], is_known: bool) -> tuple[int, RawEvent]:
+def _event(comment: dict[str, Json], top: dict[str, Json], post: str, is_known: bool) -> tuple[int, RawEvent]:
     payload = {
         "comment": comment,
         "top": str(top.get("commentUrn") or ""),
         "asker": str(top.get("actor") or ""),
+        "post": post,
         "is_known": is_known,
     }
     return _time(comment, "lastModified"), RawEvent(payload, external_id=str(comment.get("commentUrn")))

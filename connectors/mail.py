@@ -11,14 +11,17 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.charset import QP, Charset
+from email.encoders import encode_base64
 from email.header import Header
+from email.mime.base import MIMEBase
+from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import compat32
 from email.utils import formataddr, formatdate
@@ -42,6 +45,7 @@ from connectors.base import (
     Connector,
     ConnectorError,
     Field,
+    File,
     InboundMessage,
     Json,
     Limits,
@@ -73,10 +77,14 @@ PAGE_BYTES = 8_000_000
 HUGE_BYTES = 50_000_000
 """Larger mails are read only up to CUT_BYTES, and their attachments are not fetched."""
 CUT_BYTES = 262_144
+FILES_BYTES = 18_000_000
+"""Of all files of one answer: as base64 they fit into the 25 MB that most servers take."""
 PARENTS = 30
 """How many of a thread's newest mails are looked at for the one to answer."""
 BUSY = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "[CONTACTADMIN]")
 """Response codes (RFC 5530) of a refused sign-in that do not mean a wrong password."""
+BYTES_PER_SECOND = 200_000
+"""The slowest line that a mail with files is sent over."""
 STOP_SECONDS = 0.5
 WITHOUT_IDLE_SECONDS = 10.0
 COPY_SECONDS = 10.0
@@ -115,7 +123,9 @@ class EmailConnector(Connector):
     name: ClassVar[str] = "email"
     label: ClassVar[str] = "E-mail"
     about: ClassVar[str] = "A mailbox, answered from its own address."
-    limits: ClassVar[Limits] = Limits(text_length=100_000)
+    limits: ClassVar[Limits] = Limits(
+        text_length=100_000, media={"*/*": FILES_BYTES}, files=20, files_bytes=FILES_BYTES
+    )
     fields: ClassVar[tuple[Field, ...]] = (
         Field("address", "E-mail address", help="Customers write to it, and answers come from it."),
         Field(
@@ -196,8 +206,9 @@ class EmailConnector(Connector):
     async def poll(self, cursor: Json) -> Page:
         """Mails that came after the cursor's, waiting up to `settings["poll_timeout"]` seconds (60) for the first one.
 
-        Without a cursor it begins now. A changed UIDVALIDITY means that the server numbers its mails anew: then the
-        days since the last mail are read once more, and what is known already is recognised by its Message-ID.
+        Without a cursor it begins now and returns at once, so that the place is kept before anything is waited for. A
+        changed UIDVALIDITY means that the server numbers its mails anew: then the days since the last mail are read
+        once more, and what is known already is recognised by its Message-ID.
         """
         stop = threading.Event()
         try:
@@ -230,7 +241,8 @@ class EmailConnector(Connector):
         try:
             parent = await self._in_thread(self._parent, box, message)
             number = our_id(message.key, message.thread_key, self._address)
-            mail = self._compose(message, number, parent)
+            files = [(file, await file.read()) for file in message.attachments]
+            mail = self._compose(message, number, parent, files)
             await self._submit(message.recipient, mail)
             with suppress(ConnectorError, TimeoutError):  # the mail is on its way, whatever becomes of the copy
                 await asyncio.wait_for(self._in_thread(self._keep_copy, box, number, mail), COPY_SECONDS)
@@ -367,7 +379,10 @@ class EmailConnector(Connector):
 
     def _new_mails(self, box: BaseMailBox, cursor: Json, stop: threading.Event) -> Page:
         validity, following = self._select(box)
+        is_start = not isinstance(cursor, dict)
         cursor = self._true_cursor(box, cursor, validity, following)
+        if is_start:
+            return Page((), cursor)
         uids = self._search(box, f"UID {cursor['uid'] + 1}:*", after=cursor["uid"])
         if not uids and self._wait(box, stop):
             uids = self._search(box, f"UID {cursor['uid'] + 1}:*", after=cursor["uid"])
@@ -479,10 +494,18 @@ class EmailConnector(Connector):
                 return _Parent(number, (*earlier_ids(head), number), decoded(head, "subject"))
         return None
 
-    def _compose(self, message: OutboundMessage, number: str, parent: _Parent | None) -> bytes:
+    def _compose(
+        self, message: OutboundMessage, number: str, parent: _Parent | None, files: Sequence[tuple[File, bytes]] = ()
+    ) -> bytes:
         utf8 = Charset("utf-8")
         utf8.body_encoding = QP
-        mail = MIMEText(message.text, "plain", utf8)  # type: ignore[arg-type]  # typeshed knows only its name
+        text = MIMEText(message.text, "plain", utf8)  # type: ignore[arg-type]  # typeshed knows only its name
+        mail: MIMEBase = text
+        if files:
+            mail = MIMEMultipart("mixed")
+            mail.attach(text)
+            for file, content in files:
+                mail.attach(_part(file, content))
         name = " ".join(str(self.config.settings.get("sender_name") or "").split())
         first = message.thread_key.partition(" ")[0]
         answered = message.reply_to or (parent.message_id if parent else first if "@" in first else None)
@@ -539,7 +562,7 @@ class EmailConnector(Connector):
                 await client.mail(self._address, options=() if is_plain else ("SMTPUTF8",), encoding="utf-8")
                 await client.rcpt(recipient, encoding="utf-8")
             with _smtp_errors(server, is_sending=True):
-                await client.data(mail)
+                await client.data(mail, timeout=self._seconds("request_timeout", 15) + len(mail) / BYTES_PER_SECOND)
         finally:
             await _leave(client)
 
@@ -569,6 +592,16 @@ class EmailConnector(Connector):
             folder = "Sent"
             box.folder.create(folder)
         box.append(mail, folder, dt=datetime.now(UTC), flag_set=["\\Seen"])
+
+
+def _part(file: File, content: bytes) -> MIMEBase:
+    """A file as a part of a mail."""
+    part = MIMEBase(*file.content_type.split("/", 1))
+    part.set_payload(content)
+    encode_base64(part)
+    name = file.name or "file"
+    part.add_header("Content-Disposition", "attachment", filename=name if name.isascii() else ("utf-8", "", name))
+    return part
 
 
 def _capabilities(box: BaseMailBox) -> set[str]:

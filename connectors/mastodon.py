@@ -31,23 +31,28 @@ from connectors.base import (
     Connector,
     ConnectorError,
     Field,
+    File,
     InboundMessage,
     Json,
     Limits,
     MaybeSent,
     OutboundMessage,
     Page,
+    Post,
     RawEvent,
     Refused,
     Sent,
     TryLater,
 )
 from connectors.download import download, retry_after
-from connectors.mastodon_posts import URLS, read_event
+from connectors.mastodon_posts import URLS, read_event, read_post
 from connectors.payload import parse
 
 FILE_BYTES = 40_000_000
 """API, instance: a video may have 40 MB by default."""
+MEDIA = dict.fromkeys(("image/jpeg", "image/png", "image/gif", "image/webp", "image/heic", "image/avif"), 16_000_000)
+MEDIA |= {"audio/*": FILE_BYTES, "video/mp4": FILE_BYTES, "video/webm": FILE_BYTES, "video/quicktime": FILE_BYTES}
+"""API, instance: what servers take by default; one that takes less says so."""
 PER_POLL = 20
 """Notifications in one page, and posts that are looked at again: `GET /api/v1/statuses` takes 20."""
 WATCHED = 100
@@ -76,7 +81,7 @@ class MastodonConnector(Connector):
     label: ClassVar[str] = "Mastodon"
     about: ClassVar[str] = "Mentions, replies and private messages of your account."
     # 500 by default, less the longest mention that we put before the text: @, a name of 30 characters, a space.
-    limits: ClassVar[Limits] = Limits(text_length=468)
+    limits: ClassVar[Limits] = Limits(text_length=468, media=MEDIA, public_media=MEDIA, files=4)
     fields: ClassVar[tuple[Field, ...]] = (
         Field(
             "server", "Server", help="The address of the server where your account is, like https://mastodon.social."
@@ -92,11 +97,16 @@ class MastodonConnector(Connector):
     )
     poll_seconds: ClassVar[float] = 15.0
     """Two requests each time, of 300 that a server allows in five minutes."""
+    slowest_poll_seconds: ClassVar[float] = 60.0
+
+    deletes_private: ClassVar[bool] = True
 
     def __init__(self, config: ChannelConfig) -> None:
         super().__init__(config)
         self._idle: list[tuple[Mastodon, _Session]] = []
         self._uncertain: dict[str, float] = {}
+        self._uploaded: dict[tuple[str, str], str] = {}
+        """(a message's key, a file's hash) -> the id of what was uploaded for it and not yet posted."""
         self._left: int | None = None
 
     @classmethod
@@ -144,7 +154,9 @@ class MastodonConnector(Connector):
         if query.strip().startswith("#") and tag.isalnum():
             found = _list(await self._call(lambda api: api.timeline_hashtag(tag, min_id=cursor, limit=PER_POLL)))
         else:
-            result = await self._call(lambda api: api.search_v2(query, result_type="statuses", min_id=cursor))
+            # About tags only; where it is not said, Mastodon.py asks for the server's version, on trouble for ever.
+            asked = {"result_type": "statuses", "min_id": cursor, "exclude_unreviewed": False}
+            result = await self._call(lambda api: api.search_v2(query, **asked))
             found = _list(_object(result).get("statuses"))
         found = sorted((each for each in found if cursor is None or _order(each) > _order({"id": cursor})), key=_order)
         events = tuple(RawEvent({"type": "found", "status": each}, f"found:{each['id']}") for each in found)
@@ -164,7 +176,7 @@ class MastodonConnector(Connector):
 
     def read(self, raw: RawEvent) -> list[InboundMessage]:
         """A mention, a reply, a private mention, a post that was found; a change of one of these."""
-        return read_event(raw, str(self.config.settings.get("account_id", "")).partition("@")[0])
+        return read_event(raw, self._number())
 
     async def reply(self, message: OutboundMessage) -> Sent:
         """Answer under a post, as public as that is, naming its author."""
@@ -179,9 +191,29 @@ class MastodonConnector(Connector):
         except _Gone:
             return await self._post(message, None, "direct")
 
+    async def private_reply(self, message: OutboundMessage) -> Sent:
+        """A private mention under the post that is answered."""
+        return await self._post(message, message.reply_to, "direct")
+
+    async def post(self, external_id: str) -> Post:
+        """The first post of a thread."""
+        return read_post(_object(await self._call(lambda api: api.status(external_id))), self._number())
+
     async def like(self, external_id: str) -> None:
         """Favourite a post."""
         await self._call(lambda api: api.status_favourite(external_id))
+
+    async def unlike(self, external_id: str) -> None:
+        """Take a favourite back."""
+        await self._call(lambda api: api.status_unfavourite(external_id))
+
+    async def boost(self, external_id: str) -> None:
+        """Boost a public post."""
+        await self._call(lambda api: api.status_reblog(external_id))
+
+    async def unboost(self, external_id: str) -> None:
+        """Take a boost back."""
+        await self._call(lambda api: api.status_unreblog(external_id))
 
     async def delete(self, external_id: str) -> None:
         """Delete a post of ours, everywhere where servers obey."""
@@ -211,11 +243,16 @@ class MastodonConnector(Connector):
             raise MaybeSent("Mastodon did not say whether it took the message, and has forgotten its key by now.")
         mention = f"@{message.recipient}"
         is_named = mention.casefold() in message.text.casefold().split()
-        text = message.text if is_named else f"{mention} {message.text}"
+        text = message.text if is_named else f"{mention} {message.text}".rstrip()
+        files = [await self._upload(message.key, file) for file in message.attachments]
         try:
             made = await self._call(
                 lambda api: api.status_post(
-                    text, in_reply_to_id=answered, visibility=visibility, idempotency_key=message.key
+                    text,
+                    in_reply_to_id=answered,
+                    visibility=visibility,
+                    idempotency_key=message.key,
+                    media_ids=files or None,
                 )
             )
         except _Unsure as error:
@@ -223,8 +260,29 @@ class MastodonConnector(Connector):
             raise TryLater(error.reason, error.retry_after) from error
         status = _object(made)
         self._uncertain.pop(message.key, None)
+        for file in message.attachments:
+            self._uploaded.pop((message.key, file.sha256), None)
         number = status.get("id")
         return Sent(str(number) if number else None, _time(status.get("created_at")))
+
+    def _number(self) -> str:
+        """Our account's id on its server."""
+        return str(self.config.settings.get("account_id", "")).partition("@")[0]
+
+    async def _upload(self, key: str, file: File) -> str:
+        """The id of a file that the server has and is ready with; one that no post takes up is forgotten there. Raises
+        TryLater while the server works on it; the next attempt goes on with the same id."""
+        known = self._uploaded.get((key, file.sha256))
+        if known is None:
+            content, name = await file.read(), file.name or "file"
+            made = _object(await self._call(lambda api: api.media_post(content, file.content_type, file_name=name)))
+            known = self._uploaded[key, file.sha256] = str(made.get("id") or "")
+        else:
+            number = known
+            made = _object(await self._call(lambda api: api.media(number)))
+        if made.get("url") is None:
+            raise TryLater("Mastodon is still preparing the file.")
+        return known
 
     async def _notifications(self, **asked: Any) -> list[dict[str, Json]]:
         """A page of notifications, oldest first."""
@@ -232,8 +290,8 @@ class MastodonConnector(Connector):
         return sorted(_list(await self._call(lambda api: api.notifications(**given))), key=_order)
 
     async def _rooted(self, notification: dict[str, Json]) -> RawEvent:
-        """The notification with the id of the first post of its thread, which Mastodon does not tell in it."""
-        status = notification.get("status")
+        """The notification with the first post of its thread, which Mastodon does not tell in it."""
+        status, above = notification.get("status"), None
         root = status.get("id") if isinstance(status, dict) else None
         if isinstance(status, dict) and status.get("in_reply_to_id"):
             try:
@@ -241,8 +299,9 @@ class MastodonConnector(Connector):
             except Refused:
                 context = {}  # deleted meanwhile
             ancestors = _list(context.get("ancestors"))
-            root = ancestors[0]["id"] if ancestors else status["in_reply_to_id"]
-        return RawEvent({**notification, "root": root}, external_id=str(notification["id"]))
+            above = ancestors[0] if ancestors else None
+            root = above["id"] if above else status["in_reply_to_id"]
+        return RawEvent({**notification, "root": root, "above": above}, external_id=str(notification["id"]))
 
     async def _look_again(self, watched: dict[str, list[Json]]) -> list[RawEvent]:
         """Edits and deletions among the next 20 posts of `watched`, which is turned and kept up to date.

@@ -1,12 +1,24 @@
 """Mastodon's posts in our words; the models name what is used of https://docs.joinmastodon.org/entities/Status/."""
 
 import re
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 from yarl import URL
 
-from connectors.base import Attachment, Author, BadPayload, Change, Ignored, InboundMessage, MessageKind, RawEvent
+from connectors.base import (
+    Attachment,
+    Author,
+    BadPayload,
+    Change,
+    Ignored,
+    InboundMessage,
+    Json,
+    MessageKind,
+    Post,
+    RawEvent,
+)
 from connectors.payload import UtcTime, understand
 from connectors.plain import plain
 
@@ -48,6 +60,7 @@ class _Status(BaseModel):
     id: _Id
     created_at: UtcTime
     edited_at: UtcTime | None = None
+    url: str | None = None
     account: _Account
     content: str = ""
     spoiler_text: str = ""
@@ -64,6 +77,8 @@ class _Event(BaseModel):
     id: str = ""
     status: _Status | None = None
     root: _Id | None = None
+    above: Json = None
+    """The post that is the root, where it is another one than this and its server showed it."""
     acct: str = ""
     at: UtcTime | None = None
 
@@ -81,7 +96,29 @@ def read_event(raw: RawEvent, me: str) -> list[InboundMessage]:
         raise Ignored(f"A Mastodon notification of the kind {event.type[:40]!r}; only posts are read.")
     if event.status is None:
         raise BadPayload("status: Field required.")
-    return [_read(event.status, event.root, me, change)]
+    message = _read(event.status, event.root, me, change)
+    above = event.root or event.status.in_reply_to_id
+    if above is None or above == event.status.id:
+        return [message]
+    try:
+        return [replace(message, post=read_post(event.above, me))]
+    except BadPayload:  # it was not shown to us, or by a server with other ways: the answer counts
+        return [replace(message, post=Post(above))]
+
+
+def read_post(status: Json, me: str) -> Post:
+    """A post of anybody's as what others stand under."""
+    found = understand(_Status, status)
+    files = [_attachment(media) for media in found.media_attachments]
+    return Post(
+        external_id=found.id,
+        text=_text(found, me),
+        url=found.url or "",
+        author=found.account.display_name or found.account.acct,
+        is_self=found.account.id == me,
+        picture=next((file for file in files if file.kind == "image" and file.external_id), None),
+        sent_at=found.created_at,
+    )
 
 
 def _read(status: _Status, root: str | None, me: str, change: Change) -> InboundMessage:

@@ -5,9 +5,10 @@ Written after https://developers.facebook.com/docs/messenger-platform.
 
 from typing import ClassVar
 
-from connectors.base import Field, Limits, OutboundMessage, Sent
-from connectors.meta import APP_ID, APP_SECRET, GRAPH_VERSION, PAGE_TOKEN
+from connectors.base import Field, Limits, OutboundMessage, Sent, SignIn
+from connectors.meta import APP_ID, APP_SECRET, FILE_BYTES, GRAPH_VERSION, PAGE_TOKEN
 from connectors.meta_messages import LATE_ANSWERS, WINDOW_HOURS, MessagesConnector
+from connectors.meta_sign_in import CONFIGURATION, facebook_sign_in
 
 
 class MessengerConnector(MessagesConnector):
@@ -17,8 +18,11 @@ class MessengerConnector(MessagesConnector):
     label: ClassVar[str] = "Messenger"
     about: ClassVar[str] = "Private messages to your Facebook page."
     # Send API: 2000 characters, 13 quick replies.
-    limits: ClassVar[Limits] = Limits(text_length=2000, buttons=13, window_hours=WINDOW_HOURS)
+    limits: ClassVar[Limits] = Limits(
+        text_length=2000, buttons=13, window_hours=WINDOW_HOURS, media={"*/*": FILE_BYTES}, files=10
+    )
     fields: ClassVar[tuple[Field, ...]] = (APP_ID, APP_SECRET, PAGE_TOKEN, LATE_ANSWERS, GRAPH_VERSION)
+    sign_in: ClassVar[SignIn | None] = facebook_sign_in(APP_ID, APP_SECRET, CONFIGURATION, LATE_ANSWERS, GRAPH_VERSION)
     webhook_object: ClassVar[str] = "page"
     webhook_fields: ClassVar[tuple[str, ...]] = (
         "messages",
@@ -36,6 +40,11 @@ class MessengerConnector(MessagesConnector):
         """The page that the token belongs to."""
         page = await self.graph.get("me", {"fields": "id,name"})
         return str(page.get("id") or ""), str(page.get("name") or self.label)
+
+    @classmethod
+    def in_pieces(cls, message: OutboundMessage) -> tuple[OutboundMessage, ...]:
+        """Send API: a text or one file, never both."""
+        return message.pieces() if message.attachments else (message,)
 
     async def direct_message(self, message: OutboundMessage) -> Sent:
         """Send a text, with quick replies under it."""

@@ -17,19 +17,23 @@ import aiohttp
 from pydantic import BaseModel, BeforeValidator
 from yarl import URL
 
+from connectors import meta_sign_in
 from connectors.base import (
     Account,
     AuthExpired,
     BadPayload,
     BadWebhook,
     ChannelConfig,
+    Choice,
     Connector,
     ConnectorError,
     Field,
+    File,
     Ignored,
     InboundMessage,
     Json,
     MaybeSent,
+    Quota,
     RawEvent,
     Refused,
     TryLater,
@@ -42,9 +46,11 @@ VERSION = "v25.0"
 FILE_BYTES = 25_000_000
 """Messenger's largest attachment; WhatsApp's documents may be larger and are left there."""
 FILE_HOSTS = ("fbcdn.net", "fbsbx.com", "facebook.com", "cdninstagram.com", "instagram.com")
+UPLOAD_SECONDS = 180.0
 READ_SHARE = 90
 """Per cent of a rate limit that reading may use; the rest is left for answers."""
 READ_WAIT = 300.0
+USAGE = ("X-App-Usage", "X-Page-Usage", "X-Business-Use-Case-Usage")
 LIMIT_WAIT = 60.0
 """Seconds to wait at a limit whose answer names no time."""
 MARK = "socialcrm:"
@@ -84,6 +90,11 @@ GRAPH_VERSION = Field(
     is_required=False,
     default=VERSION,
 )
+
+
+def _scopes(facts: Mapping[str, Json]) -> set[Json]:
+    scopes = facts.get("scopes")
+    return set(scopes) if isinstance(scopes, list) else set()
 
 
 def _text(value: Any) -> Any:
@@ -169,6 +180,11 @@ class MetaConnector(Connector):
         """Our number on the platform, kept since the channel was connected."""
         return str(self.config.settings.get("account_id") or "")
 
+    @property
+    def quota(self) -> Quota | None:
+        """The share of the fullest of the app's and the page's limits, as Meta said with its last answer."""
+        return Quota(self.graph.used, 100, unit="percent") if self.graph.used is not None else None
+
     async def who(self) -> tuple[str, str]:
         """Number and name of the account that the token belongs to."""
         raise NotImplementedError
@@ -176,8 +192,20 @@ class MetaConnector(Connector):
     async def connect(self) -> Account:
         """Check the token and its permissions, and say who we are. Raises AuthExpired, or Refused with the names of the
         permissions that are missing."""
+        facts = await self.facts()
+        number, name = await self.who()
+        ends = facts.get("expires_at")
+        return Account(
+            external_id=number,
+            name=name,
+            token_ends_at=datetime.fromtimestamp(ends, UTC) if isinstance(ends, int) and ends > 0 else None,
+            missing_scopes=self.missing(facts),
+        )
+
+    async def facts(self) -> Mapping[str, Json]:
+        """What Meta says of the token. Raises AuthExpired, or Refused with the names of needed permissions."""
         app_id = str(self.config.settings.get("app_id") or "")
-        fields = {"input_token": self.graph.token, "fields": "app_id,is_valid,expires_at,scopes"}
+        fields = {"input_token": self.graph.token, "fields": "app_id,is_valid,expires_at,scopes,granular_scopes"}
         answer = await self.graph.get("debug_token", fields, token=f"{app_id}|{self.graph.app_secret}")
         data = answer.get("data")
         facts: Mapping[str, Json] = data if isinstance(data, dict) else {}
@@ -185,18 +213,36 @@ class MetaConnector(Connector):
             raise AuthExpired("Meta says that this access token is not valid. Make a new one.")
         if app_id and str(facts.get("app_id", app_id)) != app_id:
             raise Refused("The access token belongs to another app than the App ID.")
-        scopes = facts.get("scopes")
-        granted = set(scopes) if isinstance(scopes, list) else set()
-        if missing := [name for name in self.permissions if name not in granted]:
+        if missing := [name for name in self.permissions if name not in _scopes(facts)]:
             raise Refused(f"The access token lacks these permissions: {', '.join(missing)}.")
-        number, name = await self.who()
-        ends = facts.get("expires_at")
-        return Account(
-            external_id=number,
-            name=name,
-            token_ends_at=datetime.fromtimestamp(ends, UTC) if isinstance(ends, int) and ends > 0 else None,
-            missing_scopes=tuple(scope for scope in self.wishes if scope not in granted),
-        )
+        return facts
+
+    def missing(self, facts: Mapping[str, Json]) -> tuple[str, ...]:
+        """Permissions that were wished for and not given."""
+        return tuple(scope for scope in self.wishes if scope not in _scopes(facts))
+
+    def authorize_url(self, redirect_url: str, state: str, challenge: str) -> str:
+        """Facebook's page that asks which pages our app may act for."""
+        permissions = (*self.permissions, *self.wishes)
+        return meta_sign_in.authorize_url(self.config, self.graph.version, permissions, redirect_url, state, challenge)
+
+    async def exchange(self, code: str, verifier: str, redirect_url: str) -> tuple[Choice, ...]:
+        """The accounts that were chosen on Facebook's page. Raises Refused, as `connect` does."""
+        self.graph.token = await meta_sign_in.exchange(self.graph, code, verifier, redirect_url)
+        facts = await self.facts()
+        return tuple([choice async for choice in self.choices(facts)])
+
+    async def choices(self, facts: Mapping[str, Json]) -> AsyncIterator[Choice]:
+        """Each page of the person who signed in, with a token of its own, as an account."""
+        async for page in meta_sign_in.pages(self.graph):
+            found = self.account_on(page)
+            token = page.get("access_token")
+            if found and isinstance(token, str) and token:
+                yield Choice(Account(*found, missing_scopes=self.missing(facts)), {"access_token": token})
+
+    def account_on(self, page: Mapping[str, Json]) -> tuple[str, str] | None:
+        """Number and name of the account that a page is, or is linked to."""
+        return str(page.get("id") or ""), str(page.get("name") or self.label)
 
     async def set_webhook(self, url: str | None, secret: str) -> None:
         """Subscribe the page to our app, or stop. The address itself is set once for the whole app, on its page. Fields
@@ -295,6 +341,8 @@ class Graph:
         self._session: aiohttp.ClientSession | None = None
         self._reads_after = 0.0
         self._calls_after = 0.0
+        self.used: float | None = None
+        """Per cent of the fullest rate limit; None where Meta has not said."""
 
     async def get(self, path: str, fields: Mapping[str, str], token: str | None = None) -> dict[str, Json]:
         """Read an object or an edge."""
@@ -304,9 +352,22 @@ class Graph:
         """Change something; `is_sending` where doing it twice would be seen."""
         return await self._call("POST", path, {}, body, is_sending=is_sending)
 
+    async def upload(
+        self, path: str, fields: Mapping[str, str], part: str, file: File, *, is_sending: bool = False
+    ) -> dict[str, Json]:
+        """A form of `fields` with a file as its `part`."""
+        form = aiohttp.FormData(dict(fields))
+        form.add_field(part, await file.read(), filename=file.name or "file", content_type=file.content_type)
+        return await self._call("POST", path, {}, None, is_sending=is_sending, form=form)
+
     async def delete(self, path: str) -> dict[str, Json]:
         """Delete something."""
         return await self._call("DELETE", path, {}, None)
+
+    async def token_for(self, fields: Mapping[str, str]) -> dict[str, Json]:
+        """A token in place of a code or of another token, which no call of ours carries yet."""
+        app = {"client_id": str(self.config.settings.get("app_id") or ""), "client_secret": self.app_secret}
+        return await self._answer("GET", "oauth/access_token", {**app, **fields}, is_sending=False)
 
     async def pages(self, path: str, fields: Mapping[str, str], most: int) -> AsyncIterator[dict[str, Json]]:
         """At most `most` pages of an edge, one after the other."""
@@ -362,17 +423,24 @@ class Graph:
         *,
         is_sending: bool = False,
         token: str | None = None,
+        form: aiohttp.FormData | None = None,
     ) -> dict[str, Json]:
-        if not self.token:
+        token = token or self.token
+        if not token:
             raise AuthExpired("The access token is missing.")
         self._wait_our_turn(is_read=method == "GET")
-        token = token or self.token
         query = dict(fields)
         if self.app_secret:
             query["appsecret_proof"] = hmac.new(self.app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()
-        url = URL(f"{self.config.api_url or GRAPH}".rstrip("/") + f"/{self._version()}/{path}").update_query(query)
         headers = {"Authorization": f"Bearer {token}"}
-        async with self._asked(method, url, is_sending=is_sending, headers=headers, json=body) as answer:
+        sent = {"data": form, "timeout": aiohttp.ClientTimeout(total=UPLOAD_SECONDS)} if form else {"json": body}
+        return await self._answer(method, path, query, is_sending, headers=headers, **sent)
+
+    async def _answer(
+        self, method: str, path: str, query: Mapping[str, str], is_sending: bool, **sent: Any
+    ) -> dict[str, Json]:
+        url = URL(f"{self.config.api_url or GRAPH}".rstrip("/") + f"/{self.version}/{path}").update_query(query)
+        async with self._asked(method, url, is_sending=is_sending, **sent) as answer:
             content = parse(await answer.read())
             self._note_usage(answer.headers)
             error = content.get("error") if isinstance(content, dict) else None
@@ -389,7 +457,9 @@ class Graph:
                 wait = float(self.config.settings.get("request_timeout", 30))
             except (TypeError, ValueError):
                 raise Refused("The setting request_timeout is not a number of seconds.") from None
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=wait, sock_connect=10))
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=wait, sock_connect=min(wait / 2, 10))
+            )
         try:
             async with self._session.request(method, url, **more) as answer:
                 yield answer
@@ -401,7 +471,9 @@ class Graph:
                 raise MaybeSent(f"Meta did not say whether it took the message: {words}") from error
             raise TryLater(f"Meta did not answer: {words}") from error
 
-    def _version(self) -> str:
+    @property
+    def version(self) -> str:
+        """Of the Graph API. Raises Refused."""
         version = str(self.config.settings.get("version") or VERSION).strip()
         if not re.fullmatch(r"v\d{1,3}\.\d{1,2}", version):
             raise Refused("The Graph API version is not of the form v25.0.")
@@ -417,6 +489,8 @@ class Graph:
         """Graph API, Rate limits: per cent used in the last hour, and minutes until calls are taken again."""
         used, minutes = usage(headers)
         now = time.monotonic()
+        if any(name in headers for name in USAGE):
+            self.used = used
         if minutes > 0:
             self._calls_after = now + 60 * minutes
         if used >= READ_SHARE:
@@ -456,7 +530,7 @@ class Graph:
 def usage(headers: Mapping[str, str]) -> tuple[float, float]:
     """The highest share used, in per cent, and the minutes until calls are taken again, of all usage headers."""
     used, minutes = 0.0, 0.0
-    for name in ("X-App-Usage", "X-Page-Usage", "X-Business-Use-Case-Usage"):
+    for name in USAGE:
         for facts in _facts(parse(headers.get(name, "").encode())):
             used = max([used, *(_amount(facts.get(k)) for k in ("call_count", "total_cputime", "total_time"))])
             minutes = max(minutes, _amount(facts.get("estimated_time_to_regain_access")))

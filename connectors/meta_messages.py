@@ -23,8 +23,9 @@ from connectors.base import (
     RawEvent,
     Refused,
     Sent,
+    Window,
 )
-from connectors.meta import MARK, Envelope, Id, MetaConnector, number_of
+from connectors.meta import MARK, Envelope, Id, MetaConnector, json_field, number_of
 from connectors.payload import UtcTime, understand
 
 WINDOW_HOURS = 24.0
@@ -226,7 +227,7 @@ class MessagesConnector(MetaConnector):
         return message.metadata.startswith(MARK) or bool(app_id and message.app_id == app_id)
 
     async def send(self, recipient: Json, message: OutboundMessage) -> Sent:
-        """One text with quick replies under it; in the window, or later as a human agent's."""
+        """One text with quick replies under it, or one file; in the window, or later as a human agent's."""
         content: dict[str, Json] = {"text": message.text}
         if message.buttons:
             content["quick_replies"] = [
@@ -235,8 +236,16 @@ class MessagesConnector(MetaConnector):
             ]
         if self.marks_messages:
             content["metadata"] = f"{MARK}{message.key}"
-        body: dict[str, Json] = {"recipient": recipient, "message": content, **self._type(message)}
-        made = await self.graph.post("me/messages", body, is_sending=True)
+        if message.attachments:
+            [file] = message.attachments
+            kind = {each: theirs for theirs, each in KINDS.items()}[file.kind]
+            content = {k: v for k, v in content.items() if k == "metadata"}
+            content["attachment"] = {"type": kind, "payload": {"is_reusable": False}}
+            fields = {"recipient": json_field(recipient), "message": json_field(content), **self._type(message)}
+            made = await self.graph.upload("me/messages", fields, "filedata", file, is_sending=True)
+        else:
+            body: dict[str, Json] = {"recipient": recipient, "message": content, **self._type(message)}
+            made = await self.graph.post("me/messages", body, is_sending=True)
         return Sent(external_id=number_of(made, "message_id"))
 
     def _type(self, message: OutboundMessage) -> dict[str, str]:
@@ -251,6 +260,12 @@ class MessagesConnector(MetaConnector):
         if age > timedelta(days=HUMAN_DAYS):
             raise Refused("Meta takes agents' answers only in the seven days after the customer's last message.")
         return {"messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"}
+
+    def window(self, heard_at: datetime) -> Window | None:
+        """24 hours; with the Human Agent feature seven days for agents."""
+        is_human = self.config.settings.get("late_answers") == "human agent"
+        late_until = heard_at + timedelta(days=HUMAN_DAYS) if is_human else None
+        return Window(heard_at + timedelta(hours=WINDOW_HOURS), late_until)
 
     async def fetch(self, attachment: Attachment) -> bytes:
         """The bytes of a file, while Meta's address of it lasts."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from hmac import compare_digest
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
@@ -49,6 +49,7 @@ from connectors.base import (
     WebhookRequest,
 )
 from connectors.payload import parse
+from connectors.telegram_files import ALBUM, MEDIA, in_pieces, send
 from connectors.telegram_updates import read_update
 
 # python-telegram-bot warns that `retry_after` will be a timedelta; this is its documented way to have that now.
@@ -58,10 +59,19 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("telegram").setLevel(logging.CRITICAL)
 
 ALLOWED_UPDATES = ["message", "edited_message", "callback_query"]
+ALLOWED_UPDATES += ["business_message", "edited_business_message", "deleted_business_messages"]
 UPDATES_PER_POLL = 100
 FILE_BYTES = 20_000_000
 """Bot API, getFile: "bots can download files of up to 20MB in size"."""
 BUTTONS_PER_ROW = 8
+POLLED = "Another program polls this bot, and Telegram lets only one do so: stop the other one."
+CALLED = "Telegram calls a webhook for this bot, so it cannot be polled: reconnect the channel to stop that."
+GONE = {
+    "blocked": "The customer has blocked the bot: nothing is delivered to them any more.",
+    "deactivated": "The customer's account no longer exists.",
+    "initiate": "The customer has not started the bot yet: only then may it write to them.",
+}
+"""What a 403 says -> what that means."""
 
 
 class TelegramConnector(Connector):
@@ -71,7 +81,7 @@ class TelegramConnector(Connector):
     label: ClassVar[str] = "Telegram"
     about: ClassVar[str] = "Private messages to your bot."
     # Bot API, sendMessage: 4096 characters; telegram.constants.InlineKeyboardMarkupLimit: 100 buttons.
-    limits: ClassVar[Limits] = Limits(text_length=4096, buttons=100)
+    limits: ClassVar[Limits] = Limits(text_length=4096, buttons=100, media=MEDIA, files=ALBUM)
     fields: ClassVar[tuple[Field, ...]] = (
         Field(
             "token",
@@ -93,6 +103,8 @@ class TelegramConnector(Connector):
     made_secrets: ClassVar[tuple[str, ...]] = ("webhook_secret",)
     poll_seconds: ClassVar[float] = 1.0
     """Short, because the waiting is done by Telegram inside each poll."""
+
+    deletes_private: ClassVar[bool] = True
 
     def __init__(self, config: ChannelConfig) -> None:
         super().__init__(config)
@@ -160,34 +172,47 @@ class TelegramConnector(Connector):
         """Stop the spinner on a pressed button."""
         await self._stop_spinner(raw.payload)
 
+    @classmethod
+    def in_pieces(cls, message: OutboundMessage) -> tuple[OutboundMessage, ...]:
+        """Files with the text below them; a text that is too long for that goes first."""
+        return in_pieces(message)
+
     async def direct_message(self, message: OutboundMessage) -> Sent:
-        """Send a plain text (no markup is read in it), with the buttons under it."""
+        """Send a plain text (no markup is read in it), with the buttons under it, or files with the text below them."""
         buttons = [InlineKeyboardButton(each.label, callback_data=each.value) for each in message.buttons]
         # A customer may have deleted what is answered; the answer should still arrive.
         number = _message_id(message.reply_to, message.thread_key)
-        answered = ReplyParameters(number, allow_sending_without_reply=True) if number else None
+        chat, account = _chat(message.thread_key)
+        options: dict[str, Any] = {
+            "reply_markup": InlineKeyboardMarkup(_rows(buttons)) if buttons else None,
+            "reply_parameters": ReplyParameters(number, allow_sending_without_reply=True) if number else None,
+            "business_connection_id": account,
+        }
         with _translated(is_sending=True):
-            sent = await self._bot.send_message(
-                message.thread_key,
-                message.text,
-                reply_markup=InlineKeyboardMarkup(_rows(buttons)) if buttons else None,
-                reply_parameters=answered,
-            )
-        return Sent(external_id=f"{sent.chat_id}:{sent.message_id}", sent_at=sent.date)
+            if message.attachments:
+                sent = await send(self._bot, chat, message, **options)
+            else:
+                sent = await self._bot.send_message(chat, message.text, **options)
+        return Sent(external_id=f"{message.thread_key}:{sent.message_id}", sent_at=sent.date)
 
     async def delete(self, external_id: str) -> None:
         """Delete a message of ours. Bot API, deleteMessage: only in its first 48 hours."""
-        chat, _, _ = external_id.partition(":")
-        message = _message_id(external_id, chat)
+        thread, _, _ = external_id.partition(":")
+        message = _message_id(external_id, thread)
         if message is None:
             raise Refused("Only messages can be deleted, not pressed buttons.")
+        chat, account = _chat(thread)
         with _translated():
-            await self._bot.delete_message(chat, message)
+            if account:
+                await self._bot.delete_business_messages(account, [message])
+            else:
+                await self._bot.delete_message(chat, message)
 
     async def typing(self, thread_key: str) -> None:
         """Show "typing…" for five seconds or until the next message."""
+        chat, account = _chat(thread_key)
         with _translated():
-            await self._bot.send_chat_action(thread_key, ChatAction.TYPING)
+            await self._bot.send_chat_action(chat, ChatAction.TYPING, business_connection_id=account)
 
     async def fetch(self, attachment: Attachment) -> bytes:
         """The bytes of a file of up to 20 MB; Telegram keeps files, so this works long after the message."""
@@ -245,6 +270,12 @@ def _bytes(header: str) -> bytes:
     return header.encode(errors="surrogatepass")
 
 
+def _chat(thread_key: str) -> tuple[str, str | None]:
+    """The chat of a thread and, where a business account talks there through the bot, that connection."""
+    chat, _, account = thread_key.partition("@")
+    return chat, account or None
+
+
 def _message_id(external_id: str | None, chat: str) -> int | None:
     """The number of a message in `chat`; None for other things that we gave an external id, as a press."""
     where, _, number = (external_id or "").rpartition(":")
@@ -266,19 +297,27 @@ def _translated(*, is_sending: bool = False, is_download: bool = False) -> Itera
             # python-telegram-bot calls every 404 that; here the file is gone, and the token just worked.
             raise Refused("Telegram no longer has this file.") from error
         raise _translate(error, is_sending) from error
+    except KeyError as error:  # JSON of a form that python-telegram-bot does not expect
+        words = "Telegram answered in an unknown form."
+        raise MaybeSent(words) if is_sending else TryLater(words) from error
 
 
 def _translate(error: TelegramError, is_sending: bool) -> ConnectorError:
-    words = error.message[:300]
+    # python-telegram-bot says "Bad Gateway (502). Parsing the server response b'<html>…' failed" of a proxy's page.
+    words = error.message.partition(". Parsing the server response")[0][:300]
     match error:
         case RetryAfter():
             wait = error.retry_after
             return TryLater(words, wait.total_seconds() if isinstance(wait, timedelta) else wait)
+        case _ if words.endswith("(429)"):
+            return TryLater(words)
         case InvalidToken():
             return AuthExpired("Telegram does not know this bot token. Ask @BotFather for a new one.")
         case Conflict():
-            return TryLater(words)
-        case Forbidden() | BadRequest() | ChatMigrated():
+            return TryLater(f"{CALLED if 'webhook' in words else POLLED} ({words})")
+        case Forbidden():
+            return Refused(f"{next((said for mark, said in GONE.items() if mark in words), '')} ({words})".strip())
+        case BadRequest() | ChatMigrated():
             return Refused(words)
         case NetworkError() if _never_left(error):
             return TryLater(f"Telegram cannot be reached: {words}")

@@ -75,12 +75,38 @@ class _Contact(BaseModel):
         return f"👤 {self.first_name} {self.last_name}".rstrip() + f", {self.phone_number}"
 
 
+class _Choice(BaseModel):
+    text: str
+
+
+class _Poll(BaseModel):
+    question: str
+    options: list[_Choice] = []
+
+    def __str__(self) -> str:
+        return "\n".join([f"📊 {self.question}", *(f"- {each.text}" for each in self.options)])
+
+
+class _Dice(BaseModel):
+    emoji: str
+    value: int
+
+    def __str__(self) -> str:
+        return f"{self.emoji} {self.value}"
+
+
 class _Stub(BaseModel):
     """A message that another one points at."""
 
     message_id: int
     chat: _Chat
     date: UtcTime
+    business_connection_id: str = ""
+
+    @property
+    def thread_key(self) -> str:
+        """The chat, and the business account that talks in it through the bot."""
+        return f"{self.chat.id}@{self.business_connection_id}" if self.business_connection_id else str(self.chat.id)
 
 
 class _Message(_Stub):
@@ -100,6 +126,16 @@ class _Message(_Stub):
     location: _Location | None = None
     venue: _Venue | None = None
     contact: _Contact | None = None
+    poll: _Poll | None = None
+    dice: _Dice | None = None
+    sender_business_bot: _User | None = None
+    """The bot that wrote this in the name of the business account."""
+
+
+class _Deleted(BaseModel):
+    business_connection_id: str
+    chat: _Chat
+    message_ids: list[int]
 
 
 class _Press(BaseModel):
@@ -116,18 +152,24 @@ class _Update(BaseModel):
     channel_post: Json = None
     edited_channel_post: Json = None
     callback_query: _Press | None = None
+    business_message: _Message | None = None
+    edited_business_message: _Message | None = None
+    deleted_business_messages: _Deleted | None = None
 
 
 def read_update(raw: RawEvent) -> list[InboundMessage]:
-    """A message, an edit or a pressed button of a private chat; other kinds of update -> []. No I/O.
+    """A message, an edit, a deletion or a pressed button of a private chat with the bot, or with a business account
+    that the bot is connected to; other kinds of update -> []. No I/O.
 
     Raises Ignored for groups, channels and service messages, and BadPayload with the field that is wrong.
     """
     update = understand(_Update, raw.payload)
-    if update.message:
-        return [_read_message(update.message, Change.NEW)]
-    if update.edited_message:
-        return [_read_message(update.edited_message, Change.EDIT)]
+    if new := update.message or update.business_message:
+        return [_read_message(new, Change.NEW)]
+    if edited := update.edited_message or update.edited_business_message:
+        return [_read_message(edited, Change.EDIT)]
+    if update.deleted_business_messages:
+        return _read_deleted(update.deleted_business_messages, raw)
     if update.callback_query:
         return [_read_press(update.callback_query, raw)]
     if update.channel_post or update.edited_channel_post:
@@ -140,23 +182,37 @@ def _read_message(message: _Message, change: Change) -> InboundMessage:
         raise Ignored(f"A message in a Telegram {message.chat.type}; only private chats are read.")
     if message.sender is None:
         raise BadPayload("message.from: Field required.")
-    attachments = tuple(_attachments(message))
-    shared = message.venue or message.location or message.contact
+    if message.sender_business_bot:
+        raise Ignored("Our own answer, in the name of the business account.")
+    account, attachments = message.business_connection_id, tuple(_attachments(message))
+    shared = message.venue or message.location or message.contact or message.poll or message.dice
     text = message.text or message.caption or (str(shared) if shared else "")
     if message.sticker:
         text = message.sticker.emoji
     if not text and not attachments:
         raise Ignored("A service message, or a kind of message that is not read yet.")
     return InboundMessage(
-        external_id=f"{message.chat.id}:{message.message_id}",
-        thread_key=str(message.chat.id),
-        author=_author(message.sender),
+        external_id=f"{message.thread_key}:{message.message_id}",
+        thread_key=message.thread_key,
+        # What the account's owner writes on a phone comes in too, from somebody else than the chat is with.
+        author=_author(message.sender, is_self=bool(account) and message.sender.id != message.chat.id),
         sent_at=message.edit_date or message.date,
         text=text,
         reply_to=_external_id(message.reply_to_message),
         attachments=attachments,
         change=change,
     )
+
+
+def _read_deleted(deleted: _Deleted, raw: RawEvent) -> list[InboundMessage]:
+    if raw.received_at is None:
+        raise BadPayload("deleted_business_messages: they have no time.")
+    thread = f"{deleted.chat.id}@{deleted.business_connection_id}"
+    author = Author(external_id=str(deleted.chat.id))
+    return [
+        InboundMessage(f"{thread}:{number}", thread, author, raw.received_at.astimezone(UTC), change=Change.DELETE)
+        for number in deleted.message_ids
+    ]
 
 
 def _read_press(press: _Press, raw: RawEvent) -> InboundMessage:
@@ -171,7 +227,7 @@ def _read_press(press: _Press, raw: RawEvent) -> InboundMessage:
         raise BadPayload("callback_query.message.date: the message is gone, so the press has no time.")
     return InboundMessage(
         external_id=press.id,
-        thread_key=str(stub.chat.id),
+        thread_key=stub.thread_key,
         author=_author(press.sender),
         sent_at=sent_at.astimezone(UTC),
         reply_to=_external_id(stub),
@@ -179,13 +235,13 @@ def _read_press(press: _Press, raw: RawEvent) -> InboundMessage:
     )
 
 
-def _author(user: _User) -> Author:
+def _author(user: _User, *, is_self: bool = False) -> Author:
     name = f"{user.first_name} {user.last_name}".strip()
-    return Author(external_id=str(user.id), name=name, handle=user.username, is_bot=user.is_bot)
+    return Author(str(user.id), name=name, handle=user.username, is_bot=user.is_bot, is_self=is_self)
 
 
 def _external_id(message: _Stub | None) -> str | None:
-    return f"{message.chat.id}:{message.message_id}" if message else None
+    return f"{message.thread_key}:{message.message_id}" if message else None
 
 
 def _attachments(message: _Message) -> Iterator[Attachment]:

@@ -188,6 +188,11 @@ class TwilioConnector(CallingConnector):
         """Places in the alphabet that the text needs."""
         return sms.parts(text).length
 
+    @classmethod
+    def segments(cls, text: str) -> int:
+        """SMS that are paid for."""
+        return sms.parts(text).count
+
     def _account(self) -> str:
         server = (self.config.api_url or API).rstrip("/")
         return f"{server}/2010-04-01/Accounts/{quote(self._sid(), safe='')}"

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from connectors.base import (
     Account,
+    Attachment,
     Author,
     BadPayload,
     BadWebhook,
@@ -31,6 +32,7 @@ from connectors.base import (
     Refused,
     Sent,
     WebhookRequest,
+    kind_of,
 )
 from connectors.payload import parse
 
@@ -40,6 +42,11 @@ CLOCK_SLACK = timedelta(minutes=5)
 LANGUAGES = ("fr", "ar", "en")
 VISITOR_NAMES = {"fr": "Visiteur {}", "ar": "زائر {}", "en": "Visitor {}"}
 KEYS = ("id", "text", "button", "page", "language", "name")
+FILES = 5
+FILE_BYTES = 10_000_000
+TAKEN = {"image/*": FILE_BYTES, "audio/*": FILE_BYTES, "video/*": FILE_BYTES, "application/*": FILE_BYTES}
+TAKEN |= {"text/plain": FILE_BYTES, "text/csv": FILE_BYTES}
+"""What visitors may send; what is of no known kind, or runs where it is opened, is not taken."""
 MAX_BUTTON, MAX_PAGE, MAX_LANGUAGE, MAX_NAME = 256, 2000, 35, 80
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _VISITOR_ID = re.compile(r"[0-9a-f]{32}")
@@ -109,7 +116,9 @@ class WebchatConnector(Connector):
     name: ClassVar[str] = "webchat"
     label: ClassVar[str] = "Web chat"
     about: ClassVar[str] = "A chat on your own pages."
-    limits: ClassVar[Limits] = Limits(text_length=4000, buttons=11, body_bytes=65_536)
+    limits: ClassVar[Limits] = Limits(
+        text_length=4000, buttons=11, body_bytes=65_536, media={"*/*": FILE_BYTES}, files=FILES
+    )
     takes_hooks: ClassVar[bool] = False
     made_secrets: ClassVar[tuple[str, ...]] = ("visitor_secret",)
     fields: ClassVar[tuple[Field, ...]] = (
@@ -178,7 +187,8 @@ class WebchatConnector(Connector):
         return visitor
 
     def read_webhook(self, request: WebhookRequest) -> list[RawEvent]:
-        """One message or pressed button of a visitor: `{id, text | button, page?, language?, name?}`.
+        """One message or pressed button of a visitor: `{id, text | button, page?, language?, name?}`. Files that were
+        uploaded with it are put into the payload, as `files`, by the route that knows them.
 
         The Origin header must be on the list (BadWebhook) and the token one of ours (BadVisitor). What the body says is
         judged by `read`, which the route asks before it keeps anything.
@@ -200,14 +210,18 @@ class WebchatConnector(Connector):
         if not _is_uuid(external_id):
             raise BadField("id", "id should be a UUID in lower case, made by the widget for this message.")
         text, button = _text(body, "text", self.limits.text_length), _text(body, "button", MAX_BUTTON)
-        if not text.strip() and not button:
+        files = _files(raw.payload.get("files"))
+        if not text.strip() and not button and not files:
             raise BadField("text", "text should say something.")
         if not button.isprintable():
             raise BadField("button", "button should be the value of a button.")
         _text(body, "page", MAX_PAGE)
         language, name = _text(body, "language", MAX_LANGUAGE), " ".join(_text(body, "name", MAX_NAME).split())
         author = Author(visitor, name or _visitor_name(visitor, language))
-        return [InboundMessage(external_id, visitor, author, sent_at, text, button=button or None)]
+        return [InboundMessage(external_id, visitor, author, sent_at, text, attachments=files, button=button or None)]
+
+    async def typing(self, thread_key: str) -> None:
+        """Nothing to call: the widget follows our own log of changes, where whoever is typing is written down."""
 
     async def direct_message(self, message: OutboundMessage) -> Sent:
         """Delivered at once: the widget shows every message whose row says that it was sent, so there is no call to
@@ -264,6 +278,17 @@ def _envelope(payload: Json) -> tuple[str, datetime, Mapping[str, Json]]:
     if at is None or at.tzinfo != UTC:
         raise BadField("sent_at", "sent_at should be a time in UTC.")
     return visitor, at, payload["body"]
+
+
+def _files(given: Json) -> tuple[Attachment, ...]:
+    """What the route says of the visitor's files, all of which are in our store."""
+    try:
+        return tuple(
+            Attachment(kind_of(f["type"]), f["sha256"], f["name"], f["type"], int(f["size"]), f["sha256"])
+            for f in given or ()
+        )
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise BadField("files", "files should be what the route knows of uploads.") from None
 
 
 def _is_uuid(value: Json) -> TypeGuard[str]:

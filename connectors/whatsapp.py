@@ -3,7 +3,7 @@
 Written after https://developers.facebook.com/docs/whatsapp/cloud-api (messages, webhooks, templates, error codes).
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -11,10 +11,12 @@ from pydantic import BaseModel
 from pydantic import Field as Named
 
 from connectors.base import (
+    Account,
     Attachment,
     Author,
     BadPayload,
     Change,
+    Choice,
     Field,
     Ignored,
     InboundMessage,
@@ -23,6 +25,8 @@ from connectors.base import (
     OutboundMessage,
     Refused,
     Sent,
+    SignIn,
+    Window,
 )
 from connectors.meta import (
     APP_ID,
@@ -34,14 +38,35 @@ from connectors.meta import (
     Envelope,
     Id,
     MetaConnector,
+    listed,
     split,
 )
+from connectors.meta_sign_in import CONFIGURATION, facebook_sign_in
 from connectors.payload import UtcTime, understand
 
 WINDOW_HOURS = 24.0
+NUMBER_PAGES = 10
 BUTTONS, ROWS = 3, 10
 BUTTON_TITLE, ROW_TITLE, ROW_TEXT = 20, 24, 72
 BODY_BESIDE_BUTTONS = 1024
+CAPTION = 1024
+MEDIA = {"image/jpeg": 5_000_000, "image/png": 5_000_000, "video/mp4": 16_000_000, "video/3gpp": 16_000_000}
+MEDIA |= dict.fromkeys(("audio/aac", "audio/mp4", "audio/mpeg", "audio/amr", "audio/ogg"), 16_000_000)
+MEDIA |= dict.fromkeys(
+    (
+        "text/plain",
+        "text/csv",
+        "application/pdf",
+        "application/msword",
+        "application/vnd.ms-excel",
+        "application/vnd.ms-powerpoint",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ),
+    100_000_000,
+)
+"""https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types."""
 LIST_LABEL = "☰"
 """On the button that opens a list: a sign, for we do not know the customer's language here."""
 LISTS = ("messages", "statuses", "message_echoes", "errors")
@@ -176,13 +201,27 @@ class _Value(BaseModel):
     errors: list[_Error] = []
 
 
+TEMPLATE = Field(
+    "template",
+    "Template for late answers",
+    help="An approved template with one variable, {{1}}, for the answer. Answers later than 24 hours after"
+    " the customer's last message go out in it. Empty: they are refused.",
+    is_required=False,
+)
+TEMPLATE_LANGUAGE = Field(
+    "template_language", "Language of the template", help="As in WhatsApp: fr, ar, en_US.", default="fr"
+)
+
+
 class WhatsAppConnector(MetaConnector):
     """One number of a WhatsApp Business account; `account_id` is its phone number ID."""
 
     name: ClassVar[str] = "whatsapp"
     label: ClassVar[str] = "WhatsApp"
     about: ClassVar[str] = "Messages to your WhatsApp Business number."
-    limits: ClassVar[Limits] = Limits(text_length=4096, buttons=ROWS, window_hours=WINDOW_HOURS, body_bytes=3_500_000)
+    limits: ClassVar[Limits] = Limits(
+        text_length=4096, buttons=ROWS, window_hours=WINDOW_HOURS, body_bytes=3_500_000, media=MEDIA, files=10
+    )
     fields: ClassVar[tuple[Field, ...]] = (
         APP_ID,
         APP_SECRET,
@@ -204,15 +243,12 @@ class WhatsAppConnector(MetaConnector):
             "WhatsApp Business account ID",
             help="On the same page, below the phone number ID.",
         ),
-        Field(
-            "template",
-            "Template for late answers",
-            help="An approved template with one variable, {{1}}, for the answer. Answers later than 24 hours after"
-            " the customer's last message go out in it. Empty: they are refused.",
-            is_required=False,
-        ),
-        Field("template_language", "Language of the template", help="As in WhatsApp: fr, ar, en_US.", default="fr"),
+        TEMPLATE,
+        TEMPLATE_LANGUAGE,
         GRAPH_VERSION,
+    )
+    sign_in: ClassVar[SignIn | None] = facebook_sign_in(
+        APP_ID, APP_SECRET, CONFIGURATION, TEMPLATE, TEMPLATE_LANGUAGE, GRAPH_VERSION
     )
     webhook_object: ClassVar[str] = "whatsapp_business_account"
     webhook_fields: ClassVar[tuple[str, ...]] = ("messages",)
@@ -235,6 +271,24 @@ class WhatsAppConnector(MetaConnector):
         shown = str(number.get("display_phone_number") or self._number())
         verified = str(number.get("verified_name") or "")
         return self._number(), f"{verified} ({shown})" if verified else shown
+
+    async def choices(self, facts: Mapping[str, Json]) -> AsyncIterator[Choice]:
+        """Each number of the business accounts that were chosen in the dialog."""
+        scopes = facts.get("granular_scopes")
+        for scope in scopes if isinstance(scopes, list) else []:
+            if isinstance(scope, dict) and scope.get("scope") == "whatsapp_business_management":
+                for business in scope.get("target_ids") or []:
+                    async for choice in self._numbers(str(business), self.missing(facts)):
+                        yield choice
+
+    async def _numbers(self, business: str, missing: tuple[str, ...]) -> AsyncIterator[Choice]:
+        fields = {"fields": "id,display_phone_number,verified_name"}
+        async for answer in self.graph.pages(f"{_digits(business)}/phone_numbers", fields, NUMBER_PAGES):
+            for number in (each for each in listed(answer) if isinstance(each, dict) and each.get("id")):
+                name = " ".join(str(number.get(key) or "") for key in ("verified_name", "display_phone_number"))
+                settings = {"phone_number_id": str(number["id"]), "business_account_id": business}
+                account = Account(str(number["id"]), name.strip() or self.label, missing_scopes=missing)
+                yield Choice(account, {"access_token": self.graph.token}, settings)
 
     async def set_webhook(self, url: str | None, secret: str) -> None:
         """Have Meta call `url` for this number only, whatever address the app has; or stop that."""
@@ -265,11 +319,14 @@ class WhatsAppConnector(MetaConnector):
         raise BadPayload("change.value: neither messages nor statuses.")
 
     async def direct_message(self, message: OutboundMessage) -> Sent:
-        """A text, with reply buttons or a list under it; in a template when the 24 hours are over."""
+        """A text, with reply buttons or a list under it, or a file with a text below it; in a template when the 24
+        hours are over."""
         body = {"messaging_product": "whatsapp", "recipient_type": "individual", **_to(message.recipient)}
         heard = message.last_inbound_at
         if heard and datetime.now(UTC) - heard > timedelta(hours=WINDOW_HOURS):
             content = self._template(message)
+        elif message.attachments:
+            content = await self._file(message)
         elif message.buttons:
             content = _interactive(message)
         else:
@@ -282,6 +339,10 @@ class WhatsAppConnector(MetaConnector):
         number = first.get("id") if isinstance(first, dict) else None
         return Sent(external_id=number if isinstance(number, str) else None)
 
+    def window(self, heard_at: datetime) -> Window | None:
+        """24 hours, and the channel's template afterwards."""
+        return Window(heard_at + timedelta(hours=WINDOW_HOURS), has_template=bool(self._setting("template")))
+
     async def fetch(self, attachment: Attachment) -> bytes:
         """The bytes of a file; WhatsApp keeps it for 30 days."""
         facts = await self.graph.get(_digits(attachment.external_id), {"phone_number_id": self._number()})
@@ -292,6 +353,25 @@ class WhatsAppConnector(MetaConnector):
             raise Refused("WhatsApp no longer has this file.")
         return await self.graph.download(url, is_signed=True)
 
+    @classmethod
+    def in_pieces(cls, message: OutboundMessage) -> tuple[OutboundMessage, ...]:
+        """A file with the text below it, where WhatsApp has room for one there; else the text, then each file."""
+        files = message.attachments
+        is_whole = len(files) == 1 and files[0].kind != "audio" and len(message.text) <= CAPTION
+        return (message,) if is_whole or not files else message.pieces()
+
+    async def _file(self, message: OutboundMessage) -> dict[str, Json]:
+        """A file that WhatsApp has now, with the text below it. Nothing is sent by uploading it."""
+        [file] = message.attachments
+        fields = {"messaging_product": "whatsapp", "type": file.content_type}
+        made = await self.graph.upload(f"{self._number()}/media", fields, "file", file)
+        content: dict[str, Json] = {"id": made.get("id")}
+        if message.text:
+            content["caption"] = message.text
+        if file.kind == "document" and file.name:
+            content["filename"] = file.name
+        return {"type": file.kind, file.kind: content}
+
     def _template(self, message: OutboundMessage) -> dict[str, Json]:
         name = self._setting("template")
         if not name:
@@ -299,6 +379,8 @@ class WhatsAppConnector(MetaConnector):
                 "WhatsApp takes free texts only in the 24 hours after the customer's last message, and this channel has"
                 " no template for later ones."
             )
+        if message.attachments:
+            raise Refused("After 24 hours WhatsApp takes no files, only the template.")
         if message.buttons:
             raise Refused("After 24 hours WhatsApp takes no buttons of ours, only the template.")
         # Parameters take no line ends, tabs or more than four spaces together.

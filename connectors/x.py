@@ -1,13 +1,17 @@
 """X (Twitter): mentions and replies, direct messages, recent search; polled, through tweepy.
 
-Written after https://docs.x.com/x-api (API v2); every call is signed as our account (OAuth 1.0a).
+Written after https://docs.x.com/x-api (API v2). Calls are signed with four pasted keys (OAuth 1.0a), or carry the token
+of a sign-in (OAuth 2.0), which is renewed before it ends.
 """
 
 import logging
 import re
 import time
 import unicodedata
-from collections.abc import Awaitable, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 import aiohttp
@@ -17,6 +21,7 @@ from tweepy.asynchronous import AsyncClient
 from tweepy.errors import HTTPException, TooManyRequests, TweepyException
 from yarl import URL
 
+from connectors import x_sign_in
 from connectors.base import (
     Account,
     Attachment,
@@ -24,6 +29,7 @@ from connectors.base import (
     Author,
     Change,
     ChannelConfig,
+    Choice,
     Connector,
     ConnectorError,
     Field,
@@ -35,20 +41,26 @@ from connectors.base import (
     MessageKind,
     OutboundMessage,
     Page,
+    Post,
+    Quota,
     RawEvent,
     Refused,
     Sent,
+    SignIn,
     TryLater,
 )
-from connectors.download import download
+from connectors.download import download, retry_after
 from connectors.payload import UtcTime, understand
 
 logging.getLogger("tweepy").setLevel(logging.CRITICAL)  # at DEBUG it logs texts and headers with tokens
 
+SITE = "https://x.com"
 POST_LENGTH = 280
 LINK_LENGTH = 23
 """Every address becomes one of t.co (https://docs.x.com/fundamentals/counting-characters)."""
 FILE_BYTES = 20_000_000
+NEVER = 10**11
+"""Seconds since 1970 that no calendar holds."""
 NO_TIME_WAIT = 900.0
 """Most of X's limits are for 15 minutes; where an answer names no time."""
 KEYS = ("consumer_key", "consumer_secret", "access_token", "access_token_secret")
@@ -145,7 +157,12 @@ class _Session:
 
     def __init__(self, seconds: float, server: str | None) -> None:
         self._server = server
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds))
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(self._note_window)
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds / 2, 10))
+        self._session = aiohttp.ClientSession(timeout=timeout, trace_configs=[trace])
+        self.windows: dict[str, Quota] = {}
+        """By path, what X last said of how many more calls of it are read."""
 
     def request(self, method: str, url: str | URL, **options: Any) -> Any:
         """A request of tweepy's, whose signature covers the address as it was."""
@@ -158,6 +175,13 @@ class _Session:
         """Close the connections."""
         await self._session.close()
 
+    async def _note_window(self, session: object, context: object, done: aiohttp.TraceRequestEndParams) -> None:
+        """tweepy keeps the headers of answers to itself (https://docs.x.com/x-api/fundamentals/rate-limits)."""
+        headers = done.response.headers
+        limit, left, reset = (_number(headers.get(f"x-rate-limit-{part}")) for part in ("limit", "remaining", "reset"))
+        if done.method == "GET" and limit and 0 < reset < NEVER:
+            self.windows[done.url.path] = Quota(max(limit - left, 0), limit, datetime.fromtimestamp(reset, UTC))
+
 
 class XConnector(Connector):
     """One account. What it answers in public is a reply to the post that is answered."""
@@ -168,6 +192,7 @@ class XConnector(Connector):
     limits: ClassVar[Limits] = Limits(text_length=10_000, public_length=POST_LENGTH)
     poll_seconds: ClassVar[float] = 90.0
     """X counts every post that is read, and allows some plans ten polls in a quarter of an hour."""
+    slowest_poll_seconds: ClassVar[float] = 900.0
     fields: ClassVar[tuple[Field, ...]] = (
         Field(
             "consumer_key",
@@ -185,25 +210,47 @@ class XConnector(Connector):
             is_secret=True,
         ),
         Field("access_token_secret", "Access token secret", "Beside the access token.", is_secret=True),
-        Field(
-            "messages",
-            "Direct messages",
-            "Whether they are read as well; some plans of X's API leave them out.",
-            default="read",
-            choices=("read", "leave"),
-        ),
+        x_sign_in.MESSAGES_FIELD,
     )
+    sign_in: ClassVar[SignIn | None] = x_sign_in.SIGN_IN
 
     def __init__(self, config: ChannelConfig) -> None:
         super().__init__(config)
+        self._credentials: Mapping[str, str] = config.credentials
         self._opened: tuple[AsyncClient, _Session] | None = None
         self._quiet_until = dict.fromkeys(SOURCES, 0.0)
 
+    @property
+    def quota(self) -> Quota | None:
+        """The window of reading calls that is nearest to its end, as X said with its answers."""
+        windows = self._opened[1].windows.values() if self._opened else ()
+        running = [each for each in windows if each.resets_at and each.resets_at.timestamp() > time.time()]
+        return max(running, key=lambda each: each.used / each.limit, default=None)
+
+    @classmethod
+    def asked(cls, kept: Collection[str]) -> tuple[Field, ...]:
+        """The app's, where the account was signed in; else the four keys."""
+        return x_sign_in.SIGN_IN.fields if "refresh_token" in kept else cls.fields
+
     async def connect(self) -> Account:
-        """Who the keys belong to."""
+        """Who the keys or the sign-in belong to."""
         found = await self._ask(self._client.get_me(user_auth=True))
         user = _first(found)
-        return Account(external_id=str(user.get("id")), name=f"@{user.get('username')}")
+        missing = x_sign_in.missing(self.config, self._credentials) if self._is_signed_in else ()
+        return Account(str(user.get("id")), f"@{user.get('username')}", missing_scopes=missing)
+
+    def authorize_url(self, redirect_url: str, state: str, challenge: str) -> str:
+        """X's page that asks whether our app may act for the account."""
+        return x_sign_in.authorize_url(self.config, redirect_url, state, challenge)
+
+    async def exchange(self, code: str, verifier: str, redirect_url: str) -> tuple[Choice, ...]:
+        """The one account that was signed in."""
+        granted = await x_sign_in.exchange(self.config, code, verifier, redirect_url)
+        opened = type(self)(replace(self.config, credentials={**self.config.credentials, **granted}))
+        try:
+            return (Choice(await opened.connect(), granted),)
+        finally:
+            await opened.close()
 
     async def poll(self, cursor: Json) -> Page:
         """One page of mentions and one of direct messages, each from where its last page ended.
@@ -243,7 +290,9 @@ class XConnector(Connector):
         """A post that mentions or answers us, an edited one, or a direct message."""
         if isinstance(raw.payload, dict) and "message" in raw.payload:
             return [self._read_message(understand(_MessageEvent, raw.payload))]
-        return [self._read_post(understand(_PostEvent, raw.payload))]
+        post = self._read_post(understand(_PostEvent, raw.payload))
+        # X shows only the last version: one that was edited before we looked is new to us.
+        return [post] if post.change is Change.NEW else [post, replace(post, change=Change.NEW)]
 
     async def reply(self, message: OutboundMessage) -> Sent:
         """Post an answer under the post that is answered."""
@@ -261,13 +310,52 @@ class XConnector(Connector):
         )
         return Sent(external_id=f"dm:{_id(await self._ask(sending, is_sending=True), 'dm_event_id')}")
 
+    async def private_reply(self, message: OutboundMessage) -> Sent:
+        """Send a direct message to who wrote the post."""
+        return await self.direct_message(message)
+
+    async def post(self, external_id: str) -> Post:
+        """The post with which a conversation began; X counts it as one that was read."""
+        asked = {name: value for name, value in ASKED.items() if name != "max_results"}
+        found = await self._ask(self._client.get_tweet(_post_id(external_id), user_auth=True, **asked))
+        if not _first(found):
+            raise Refused("X does not show this post: it was deleted, or its author hides it.")
+        event = understand(_PostEvent, {"post": _first(found), **_included(found)})
+        author = _author(event.post.author_id, event.users, event.post.author_id == self._me)
+        pictures = [each for media in event.media if (each := _attachment(media, event.post.attachments.media_keys))]
+        return Post(
+            external_id=external_id,
+            text=event.post.note_tweet.text or event.post.text,
+            url=f"{SITE}/{author.handle or 'i/web'}/status/{external_id}",
+            author=author.name or author.handle,
+            is_self=author.is_self,
+            picture=next((each for each in pictures if each.kind == "image"), None),
+            sent_at=event.post.created_at,
+        )
+
     async def hide(self, external_id: str) -> None:
         """Hide a reply in a conversation that we began."""
         await self._ask(self._client.hide_reply(_post_id(external_id), user_auth=True))
 
+    async def unhide(self, external_id: str) -> None:
+        """Show a hidden reply again."""
+        await self._ask(self._client.unhide_reply(_post_id(external_id), user_auth=True))
+
     async def like(self, external_id: str) -> None:
         """Like a post."""
         await self._ask(self._client.like(_post_id(external_id), user_auth=True))
+
+    async def unlike(self, external_id: str) -> None:
+        """Take a like back."""
+        await self._ask(self._client.unlike(_post_id(external_id), user_auth=True))
+
+    async def boost(self, external_id: str) -> None:
+        """Repost a post."""
+        await self._ask(self._client.retweet(_post_id(external_id), user_auth=True))
+
+    async def unboost(self, external_id: str) -> None:
+        """Take a repost back."""
+        await self._ask(self._client.unretweet(_post_id(external_id), user_auth=True))
 
     async def delete(self, external_id: str) -> None:
         """Delete a post of ours."""
@@ -354,6 +442,7 @@ class XConnector(Connector):
             reply_to=kinds.get("replied_to"),
             attachments=attachments,
             change=Change.NEW if first == post.id else Change.EDIT,
+            post=Post(post.conversation_id) if post.conversation_id not in ("", first, post.id) else None,
         )
 
     def _read_message(self, event: _MessageEvent) -> InboundMessage:
@@ -375,8 +464,45 @@ class XConnector(Connector):
             text=message.text,
         )
 
-    async def _ask(self, asked: Awaitable[Any], *, is_sending: bool = False) -> dict[str, Json]:
-        """What X answers, or the error that it means."""
+    async def _ask(self, asked: Coroutine[Any, Any, Any], *, is_sending: bool = False) -> dict[str, Json]:
+        """What X answers with a token that lasts, or the error that it means."""
+        try:
+            await self._renew()
+        except BaseException:
+            asked.close()
+            raise
+        try:
+            return await self._answer(asked, is_sending=is_sending)
+        except AuthExpired as error:
+            await self._take_newer(error)
+            raise TryLater("The sign-in on X was renewed just now.", 1.0) from error
+
+    async def _renew(self) -> None:
+        """Renew the token of a sign-in before it ends; while X cannot be asked, go on with what is left of it."""
+        keeper, left = self.config.keeper, x_sign_in.seconds_left(self._credentials)
+        if not self._is_signed_in or keeper is None or left > x_sign_in.EARLY:
+            return
+        try:
+            self._use(await keeper.renewed(self._credentials, partial(x_sign_in.renew, self.config)))
+        except TryLater:
+            if left <= 0:
+                raise
+
+    async def _take_newer(self, error: AuthExpired) -> None:
+        """Use what another process renewed, since X took our token no more; raises `error` where nobody has."""
+
+        async def refuse(spent: Mapping[str, str]) -> Mapping[str, str]:
+            raise error
+
+        if not self._is_signed_in or self.config.keeper is None:
+            raise error
+        self._use(await self.config.keeper.renewed(self._credentials, refuse))
+
+    def _use(self, credentials: Mapping[str, str]) -> None:
+        self._credentials = credentials
+        self._client.bearer_token = credentials.get("access_token", "")
+
+    async def _answer(self, asked: Coroutine[Any, Any, Any], *, is_sending: bool) -> dict[str, Json]:
         try:
             found = await asked
         except HTTPException as error:
@@ -384,7 +510,8 @@ class XConnector(Connector):
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise TryLater(f"X cannot be reached: {type(error).__name__}.") from error
         except aiohttp.ContentTypeError as error:
-            raise _meant(error.status, f"X answered {error.status} in an unknown form.", is_sending, None) from error
+            wait = retry_after(error.headers.get("Retry-After", "") if error.headers else "") or NO_TIME_WAIT
+            raise _meant(error.status, f"X answered {error.status} in an unknown form.", is_sending, wait) from error
         except (aiohttp.ClientError, TimeoutError, TweepyException, ValueError) as error:
             words = f"X did not answer as it should: {type(error).__name__}."
             raise MaybeSent(words) if is_sending else TryLater(words) from error
@@ -393,24 +520,35 @@ class XConnector(Connector):
         return found
 
     @property
+    def _is_signed_in(self) -> bool:
+        return x_sign_in.is_signed_in(self._credentials)
+
+    @property
     def _me(self) -> str:
-        """Our number, with which every access token begins."""
+        """Our number: kept since the account was connected, and what every access token of OAuth 1.0a begins with."""
+        if self._is_signed_in:
+            return str(self.config.settings.get("account_id") or "")
         return self.config.credentials.get("access_token", "").partition("-")[0].strip()
 
     @property
     def _client(self) -> AsyncClient:
         if self._opened is None:
-            keys = {key: self.config.credentials.get(key, "").strip() for key in KEYS}
-            if not all(keys.values()):
-                raise AuthExpired("One of the four keys of X is missing.")
+            client = self._new_client()
             try:
                 seconds = float(self.config.settings.get("request_timeout", 30))
             except (TypeError, ValueError):
                 raise Refused("The setting request_timeout is not a number of seconds.") from None
-            client = AsyncClient(**keys, return_type=dict, wait_on_rate_limit=False)
             client.session = session = _Session(seconds, self.config.api_url)
             self._opened = client, session
         return self._opened[0]
+
+    def _new_client(self) -> AsyncClient:
+        if self._is_signed_in:
+            return x_sign_in.SignedInClient(self._me, self._credentials.get("access_token", ""))
+        keys = {key: self._credentials.get(key, "").strip() for key in KEYS}
+        if not all(keys.values()):
+            raise AuthExpired("One of the four keys of X is missing.")
+        return AsyncClient(**keys, return_type=dict, wait_on_rate_limit=False)
 
 
 async def _translated(error: HTTPException, is_sending: bool) -> ConnectorError:
@@ -454,6 +592,11 @@ def _posts(found: dict[str, Json]) -> list[RawEvent]:
         }
         events.append(RawEvent(payload, external_id=str(item.get("id"))))
     return events
+
+
+def _included(found: dict[str, Json]) -> dict[str, Json]:
+    includes = found.get("includes")
+    return {"users": list(_list(includes, "users")), "media": list(_list(includes, "media"))}
 
 
 def _next_state(before: dict[str, Json], found: dict[str, Json], is_first: bool) -> dict[str, Json]:

@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 from pydantic import Field as Data
+from yarl import URL
 
 from connectors.base import (
     Account,
+    Attachment,
     AuthExpired,
     Author,
     Change,
@@ -28,15 +30,19 @@ from connectors.base import (
     MessageKind,
     OutboundMessage,
     Page,
+    Post,
+    Quota,
     RawEvent,
     Refused,
     Sent,
     TryLater,
 )
 from connectors.calls import Answer, CallingConnector
+from connectors.download import download
 from connectors.payload import UtcTime, understand
 
 API = "https://www.googleapis.com/youtube/v3"
+WATCH = "https://www.youtube.com/watch?v="
 TOKENS = "https://oauth2.googleapis.com"
 PACIFIC = ZoneInfo("America/Los_Angeles")
 """Quotas begin anew at midnight there."""
@@ -48,6 +54,9 @@ READING_SHARE = 0.8
 REVISITED_PAGES = 5
 """Pages of 100 threads, in which new answers to old comments are looked for, one page a poll."""
 REPLY_PAGES = 5
+PICTURES, PICTURE_BYTES = "i.ytimg.com", 5_000_000
+SIZES = ("standard", "high", "medium", "default")
+"""Of a video's pictures, in the order in which we like them: 640 points wide first."""
 SPENT = frozenset({"quotaExceeded", "dailyLimitExceeded"})
 TOO_FAST = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 SIGNED_OUT = frozenset({"authError", "insufficientPermissions", "accountClosed", "accountSuspended"})
@@ -72,6 +81,23 @@ class _Comment(BaseModel):
     snippet: _Snippet
 
 
+class _Picture(BaseModel):
+    url: str = ""
+
+
+class _About(BaseModel):
+    title: str = ""
+    description: str = ""
+    author: str = Data(alias="channelTitle", default="")
+    author_channel: str = Data(alias="channelId", default="")
+    published: UtcTime | None = Data(alias="publishedAt", default=None)
+    thumbnails: dict[str, _Picture] = {}
+
+
+class _Video(BaseModel):
+    snippet: _About
+
+
 class _Event(BaseModel):
     comment: _Comment
     thread: str = Data(min_length=1)
@@ -90,6 +116,7 @@ class YouTubeConnector(CallingConnector):
     about: ClassVar[str] = "Comments under the videos of your channel."
     limits: ClassVar[Limits] = Limits(text_length=10_000)
     poll_seconds: ClassVar[float] = 60.0
+    slowest_poll_seconds: ClassVar[float] = 300.0
     fields: ClassVar[tuple[Field, ...]] = (
         Field(
             "client_id",
@@ -119,6 +146,14 @@ class YouTubeConnector(CallingConnector):
         self._token = config.credentials.get("access_token", "")
         self._token_ends = math.inf if self._token else 0.0
         self._day, self._spent = "", 0
+
+    @property
+    def quota(self) -> Quota | None:
+        """The day's units, as far as they were spent by us."""
+        if self._day != self._today():
+            return None
+        budget, now = self._budget(), _now()
+        return Quota(min(self._spent, budget), budget, now + timedelta(seconds=until_midnight(now)), "units")
 
     async def connect(self) -> Account:
         """The channel of the account. Raises AuthExpired when Google no longer knows the refresh token."""
@@ -154,7 +189,14 @@ class YouTubeConnector(CallingConnector):
         for thread in {
             each["id"]: each for page in pages for each in _list(page, "items") if _is_thread(each)
         }.values():
-            events += await self._changed(thread, known)
+            try:
+                events += await self._changed(thread, known)
+            except TryLater:
+                if not events:
+                    raise
+                # What came before need not wait for midnight; the page of older threads is asked for again.
+                token, depth = str(before.get("token") or ""), int(before.get("depth") or 0)
+                break
         kept = dict(
             sorted(known.items(), key=lambda item: str(item[1][0]), reverse=True)[: (REVISITED_PAGES + 1) * 100]
         )
@@ -183,8 +225,26 @@ class YouTubeConnector(CallingConnector):
                 kind=MessageKind.COMMENT,
                 reply_to=snippet.parent or (f"video:{event.video}" if event.video else None),
                 change=Change.EDIT if event.is_known else Change.NEW,
+                post=Post(event.video, url=f"{WATCH}{event.video}") if event.video else None,
             )
         ]
+
+    async def post(self, external_id: str) -> Post:
+        """A video's title and description; one unit."""
+        items = _list(await self._read("videos", part="snippet", id=external_id), "items")
+        if not items:
+            raise Refused("YouTube no longer has this video.")
+        about = understand(_Video, items[0]).snippet
+        picture = next((about.thumbnails[size].url for size in SIZES if size in about.thumbnails), "")
+        return Post(
+            external_id=external_id,
+            text="\n\n".join(filter(None, (about.title, about.description.strip()))),
+            url=f"{WATCH}{external_id}",
+            author=about.author,
+            is_self=about.author_channel == str(self.config.settings.get("account_id") or ""),
+            picture=Attachment("image", picture) if picture else None,
+            sent_at=about.published,
+        )
 
     async def reply(self, message: OutboundMessage) -> Sent:
         """Answer in the thread of the comment that is answered."""
@@ -201,12 +261,28 @@ class YouTubeConnector(CallingConnector):
 
     async def hide(self, external_id: str) -> None:
         """Reject a comment: nobody but its author sees it any more."""
-        params = {"id": external_id, "moderationStatus": "rejected"}
-        await self._ask("POST", "comments/setModerationStatus", WRITE, params=params)
+        await self._moderate(external_id, "rejected")
+
+    async def unhide(self, external_id: str) -> None:
+        """Publish a rejected comment again."""
+        await self._moderate(external_id, "published")
 
     async def delete(self, external_id: str) -> None:
         """Delete a comment of ours."""
         await self._ask("DELETE", "comments", WRITE, params={"id": external_id})
+
+    async def fetch(self, attachment: Attachment) -> bytes:
+        """The bytes of a video's picture."""
+        if URL(attachment.external_id).host != PICTURES:
+            raise Refused("Only pictures that lie with YouTube are fetched.")
+        found = await download(attachment.external_id, most=PICTURE_BYTES)
+        if found.status != 200:
+            raise Refused(f"YouTube no longer gives this picture (it answered {found.status}).")
+        return found.body
+
+    async def _moderate(self, external_id: str, status: str) -> None:
+        params = {"id": external_id, "moderationStatus": status}
+        await self._ask("POST", "comments/setModerationStatus", WRITE, params=params)
 
     async def _threads(self, token: str) -> dict[str, Json]:
         own = str(self.config.settings.get("account_id") or "") or (await self.connect()).external_id
@@ -306,15 +382,18 @@ class YouTubeConnector(CallingConnector):
         today = self._today()
         if today != self._day:
             self._day, self._spent = today, self._spent if not self._day else 0
-        try:
-            budget = int(self.config.settings.get("daily_units") or DAILY_UNITS)
-        except (TypeError, ValueError):
-            raise Refused("The daily quota units are not a number.") from None
+        budget = self._budget()
         if self._spent + units > (budget * READING_SHARE if units == READ else budget):
             raise TryLater(
                 "Today's YouTube quota is used up; it begins anew at midnight Pacific time.", until_midnight()
             )
         self._spent += units
+
+    def _budget(self) -> int:
+        try:
+            return int(self.config.settings.get("daily_units") or DAILY_UNITS)
+        except (TypeError, ValueError):
+            raise Refused("The daily quota units are not a number.") from None
 
     def _today(self) -> str:
         return _now().astimezone(PACIFIC).date().isoformat()

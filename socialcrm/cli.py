@@ -189,6 +189,57 @@ def model_rollback(config: ConfigOption = None, database: DatabaseOption = "") -
     _run(teach.rollback(_settings(config, database)))
 
 
+@app.command("rotate-key")
+def rotate_key(
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="Forget the old key, a minute after the new one was made.")
+    ] = False,
+    config: ConfigOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Encrypt all credentials with a new key. Servers may run; stopped anywhere, the next call goes on from there."""
+    from socialcrm.rotate import rotate
+    from socialcrm.secrets import KEY_FILE, KeyInUse
+
+    async def run() -> None:
+        settings = _settings(config, database)
+        async with _database(settings) as opened:
+            await run_migrations(opened)
+            try:
+                done = await rotate(opened, settings.storage.folder, forget_old=drop_old)
+            except KeyInUse as error:
+                _fail(str(error))
+        for name in done.lost:
+            typer.echo(f"Channel {name}: no key opens its credentials. They were left alone: connect it.", err=True)
+        what = "A new key was made. " if done.is_new else ""
+        typer.echo(f"{what}{done.changed} credentials were encrypted anew.")
+        if drop_old:
+            typer.echo("The old key is forgotten." if done.is_old_forgotten else "There was no old key to forget.")
+        else:
+            typer.echo(
+                f"The old key is kept in {KEY_FILE} as well. Back the file up, and in a minute: rotate-key --drop-old"
+            )
+
+    _run(run())
+
+
+@app.command("new-connector")
+def new_connector(
+    name: Annotated[str, typer.Argument(help="In code and addresses, like bulletin_board.")],
+    label: Annotated[str, typer.Option(help="As people read it; made from the name when not given.")] = "",
+) -> None:
+    """Write a connector to start from into the source tree here, with tests and page, all of which pass at once."""
+    from socialcrm.scaffold import CannotMake, make
+
+    try:
+        written = make(Path.cwd(), name, label)
+    except CannotMake as error:
+        _fail(str(error))
+    for path in written:
+        typer.echo(path)
+    typer.echo(f"Next: python -m pytest tests/connectors/test_{name}.py, then docs/write-a-connector.md.")
+
+
 @app.command()
 def doctor(config: ConfigOption = None, database: DatabaseOption = "") -> None:
     """Name whatever is wrong, one sentence each; exit code 1 when something is."""

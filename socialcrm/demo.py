@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -174,7 +175,7 @@ def _channel(line: Line, company: dict[str, Any], entry: dict[str, Any]) -> Chan
         connector=entry["connector"],
         key=entry["key"],
         name=entry["name"],
-        settings={"title": company["name"]},
+        settings={"title": company["name"], "pictures": str(FOLDER)},
         credentials=line.vault.encrypt(made) if made else "",
         created_at=now,
         changed_at=now,
@@ -271,6 +272,16 @@ def _thread(channel: Channel, talk: dict[str, Any]) -> str:
     return hashlib.sha256(handle.encode()).hexdigest()[:32]
 
 
+@cache
+def _posts() -> dict[str, dict[str, Any]]:
+    """What the company posted, as `EchoConnector` reads it."""
+    found = {}
+    for key, post in tomllib.loads((FOLDER / "posts.toml").read_text(encoding="utf-8")).items():
+        told = {name: post[name] for name in ("url", "picture") if name in post}
+        found[key] = {"id": f"post-{key}", "author": "Wasla Télécom", "text": post["text"].strip(), **told}
+    return found
+
+
 def _event(channel: Channel, talk: dict[str, Any], text: str, number: str, at: datetime) -> RawEvent:
     """The raw event with which a message of the demo comes in, in the form of its channel's connector."""
     contact = talk["contact"]
@@ -285,6 +296,7 @@ def _event(channel: Channel, talk: dict[str, Any], text: str, number: str, at: d
                 "text": text,
                 "kind": talk["kind"],
                 "sent_at": at.isoformat(),
+                **({"post": _posts()[talk["post"]]} if "post" in talk else {}),
             },
             number,
         )

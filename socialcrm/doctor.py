@@ -1,17 +1,19 @@
 """Doctor: names whatever is wrong with an installation, one sentence each."""
 
+import asyncio
 import shutil
 import stat
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from babel.support import NullTranslations
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import col
 
 from config.settings import Settings
-from connectors.base import ConnectorError
+from connectors.base import Connector, ConnectorError
 from socialcrm.app import load_pipeline
 from socialcrm.database import Database
 from socialcrm.domain.channel import Channel, ChannelStatus
@@ -22,9 +24,13 @@ from socialcrm.domain.teaching import ModelVersion, VersionStatus
 from socialcrm.engine import ledger
 from socialcrm.engine.channels import Channels
 from socialcrm.engine.line import utc_now
+from socialcrm.engine.probe import PROBE_SECONDS, learned
 from socialcrm.migrate import is_current
+from socialcrm.reports.accounts import Account, accounts
 from socialcrm.reports.drift import Shift, alarms, drift
-from socialcrm.secrets import KEY_FILE, KeyLost, Vault
+from socialcrm.secrets import KEY_FILE, Vault
+from socialcrm.web.health import Health, opened
+from socialcrm.web.i18n import Formats
 from socialcrm.web.page import STATIC
 
 LEAST_SPACE = 500_000_000
@@ -101,7 +107,7 @@ async def _contents(settings: Settings, database: Database) -> AsyncIterator[Fin
         admins = await session.scalar(
             select(func.count()).select_from(Agent).where(col(Agent.role) == Role.ADMIN, col(Agent.is_active))
         )
-        channels = (await session.execute(select(Channel).order_by(col(Channel.id)))).scalars().all()
+        channels = await accounts(session, utc_now())
         versions = select(ModelVersion).where(col(ModelVersion.status) == VersionStatus.LIVE.value)
         live = (await session.execute(versions)).scalar_one_or_none()
         shifts = alarms(await drift(session, utc_now(), ZoneInfo(settings.engagement.time_zone)))
@@ -121,12 +127,14 @@ async def _contents(settings: Settings, database: Database) -> AsyncIterator[Fin
     yield Finding(
         "people", bool(admins), "There is an admin." if admins else "Nobody is admin: socialcrm create-agent."
     )
-    opened = Channels(database, Vault.open(settings.storage.folder))
+    health = Health(NullTranslations(), Formats("en", settings.engagement.time_zone), utc_now())
+    opening = Channels(database, Vault.open(settings.storage.folder))
     try:
-        for channel in channels:
-            yield await _channel(opened, channel)
+        for account in channels:
+            async for finding in _channel(opening, account, health):
+                yield finding
     finally:
-        await opened.close()
+        await opening.close()
 
 
 def _version(settings: Settings, live: ModelVersion) -> Finding:
@@ -155,16 +163,31 @@ def _drift(shifts: Sequence[Shift]) -> Finding:
     )
 
 
-async def _channel(opened: Channels, channel: Channel) -> Finding:
-    what = f"channel {channel.name}"
-    if channel.status == ChannelStatus.PAUSED:
-        return Finding(what, True, "Paused by an admin.")
+async def _channel(channels: Channels, account: Account, health: Health) -> AsyncIterator[Finding]:
+    """A sentence for each thing that is wrong with a channel, after asking the platform who we are."""
+    channel = account.channel
+    what, connector = f"channel {channel.name}", opened(channels, channel)
+    if channel.status == ChannelStatus.ACTIVE and not isinstance(connector, str):
+        await _ask(connector, channel)
+    faults = health.faults(account, connector)
+    for fault in faults:
+        yield Finding(what, False, fault)
+    if not faults:
+        well = {
+            ChannelStatus.PAUSED: "Paused by an admin.",
+            ChannelStatus.SIGNED_OUT: "Disconnected by an admin.",
+        }
+        yield Finding(what, True, well.get(ChannelStatus(channel.status), f"Connected as {channel.account_name}."))
+
+
+async def _ask(connector: Connector, channel: Channel) -> None:
+    """What a probe would write down now, on the row that nobody saves."""
     try:
-        account = await opened.open(channel).connect()
-    except (ConnectorError, KeyLost, KeyError) as error:
-        return Finding(what, False, str(error))
-    if account.missing_scopes:
-        return Finding(what, False, f"These permissions are missing: {', '.join(account.missing_scopes)}.")
-    if channel.error:
-        return Finding(what, False, channel.error)
-    return Finding(what, True, f"Connected as {account.name}.")
+        async with asyncio.timeout(PROBE_SECONDS):
+            found = learned(await connector.connect())
+    except ConnectorError as error:
+        found = {"probe_error": error.reason}
+    except TimeoutError:
+        found = {"probe_error": "The platform did not answer in time."}
+    for column, value in {"probe_error": "", **found}.items():
+        setattr(channel, column, value)

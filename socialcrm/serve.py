@@ -5,6 +5,7 @@ import errno
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 from rich.console import Console
@@ -15,7 +16,10 @@ from socialcrm.demo import Trickle, seed
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import Timetable
 from socialcrm.migrate import migrate
+from socialcrm.web.losses import tell_admins
 from socialcrm.web.server import build_app
+
+LOSSES_SECONDS = 30.0
 
 
 async def serve(settings: Settings, console: Console) -> None:
@@ -32,6 +36,7 @@ async def work(settings: Settings, console: Console) -> None:
     async with open_line(settings) as line:
         await migrate(line.database)
         timetable = Timetable(line)
+        timetable.every(LOSSES_SECONDS, partial(tell_admins, line), "losses")
         await timetable.start()
         console.print("The line is at work.")
         try:
@@ -48,6 +53,7 @@ async def running(line: Line, console: Console) -> AsyncIterator[str]:
     if settings.demo.is_on:
         await seed(line, console)
     timetable = Timetable(line)
+    timetable.every(LOSSES_SECONDS, partial(tell_admins, line), "losses")
     runner = web.AppRunner(build_app(line), access_log=None, handle_signals=False)
     await runner.setup()
     site = web.TCPSite(runner, settings.web.host, settings.web.port)

@@ -86,7 +86,8 @@ async def versions(settings: Settings, as_json: bool) -> None:
             _percent(total["old"], total["count"]),
             _percent(total["new"], total["count"]),
         )
-    Console().print(table)
+    if rows:
+        Console().print(table)
     live = next((row.id for row, _ in rows if row.status == VersionStatus.LIVE), None)
     sys.stdout.write(f"Version {live} is live.\n" if live else "The shipped model is live.\n")
 
@@ -109,6 +110,8 @@ def conclusion(verdict: Verdict) -> str:
         f"On {total.count} held-out corrections the new model is right {total.new} times, the one in use {total.old} "
         f"(p = {total.p:.3f})."
     )
+    if verdict.left_out:
+        said += f" Corrections of {' and '.join(verdict.left_out)} were left out, for another model fills that."
     if verdict.worse:
         return f"{said} It is significantly worse at {', '.join(verdict.worse)}: it does not go live."
     if not verdict.is_better:

@@ -21,18 +21,21 @@ from tests.requirements import require
 
 EMPTY = """
 DO $$ DECLARE name text; BEGIN
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid();
     SET LOCAL session_replication_role = replica;  -- foreign keys are not asked while all rows go
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
         EXECUTE 'DELETE FROM ' || quote_ident(name);
     END LOOP;
     FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
-        EXECUTE 'ALTER SEQUENCE ' || quote_ident(name) || ' RESTART';
+        PERFORM setval(quote_ident(name), 1, false);
     END LOOP;
 END $$
 """
 FORM = """
-SELECT string_agg(table_name || '.' || column_name || ':' || data_type, ',' ORDER BY table_name, column_name)
-FROM information_schema.columns WHERE table_schema = 'public'
+SELECT string_agg(concat(attrelid, '.', attname, ':', atttypid), ',' ORDER BY attrelid, attnum)
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
 """
 POSTGRES = os.environ.get("SOCIALCRM_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 
@@ -42,8 +45,13 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the long tests evenly, so that no worker is left alone with them at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out unless they are asked for, and spread the long ones evenly, so that no worker is left
+    alone with them at the end."""
+    if "slow" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: `make slow` runs it"))
     long = [item for item in items if item.get_closest_marker("long")]
     rest = [item for item in items if not item.get_closest_marker("long")]
     share = len(rest) // max(len(long), 1)
@@ -82,8 +90,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._free: list[str] = []
-        self._all: list[str] = []
-        self._form: object = None
+        self._forms: dict[str, object] = {}
 
     def take(self) -> str:
         """The address of an empty, migrated database."""
@@ -93,23 +100,20 @@ class Pool:
         url = f"{POSTGRES.rpartition('/')[0]}/{name}"
         asyncio.run(_run(POSTGRES, f"CREATE DATABASE {name}"))
         asyncio.run(_migrate(url))
-        self._form = asyncio.run(_run(url, FORM))
-        self._all.append(name)
+        # What a test loses with its server it need not keep: commits do not wait for the disk.
+        self._forms[url] = asyncio.run(_run(url, f"ALTER DATABASE {name} SET synchronous_commit = off", FORM))
         return url
 
     def give_back(self, url: str) -> None:
         """Empty it, and end whatever a test left connected to it."""
-        name = url.rpartition("/")[2]
-        end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-        asyncio.run(_run(POSTGRES, end))
-        asyncio.run(_run(url, EMPTY))
-        if asyncio.run(_run(url, FORM)) == self._form:  # a test that breaks its tables leaves them to nobody
+        form = asyncio.run(_run(url, EMPTY, FORM))
+        if form == self._forms[url]:  # a test that breaks its tables leaves them to nobody
             self._free.append(url)
 
     def drop(self) -> None:
         """Drop them all."""
-        for name in self._all:
-            asyncio.run(_run(POSTGRES, f"DROP DATABASE {name} WITH (FORCE)"))
+        names = [url.rpartition("/")[2] for url in self._forms]
+        asyncio.run(_run(POSTGRES, *(f"DROP DATABASE {name} WITH (FORCE)" for name in names)))
 
 
 async def _migrate(url: str) -> None:
@@ -118,10 +122,12 @@ async def _migrate(url: str) -> None:
     await database.close()
 
 
-async def _run(url: str, statement: str) -> object:
-    """Run one statement; the first value of its first row, if it has any."""
+async def _run(url: str, *statements: str) -> object:
+    """Run statements one after another; the first value of the last one's first row, if it has any."""
     connection = await asyncpg.connect(url, timeout=10)
-    found = await connection.fetchval(statement)
+    found = None
+    for statement in statements:
+        found = await connection.fetchval(statement)
     await connection.close()
     return found
 

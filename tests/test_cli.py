@@ -27,7 +27,7 @@ from tests.conftest import POSTGRES, Pool
 
 NOT_THERE = f"{POSTGRES.rpartition('/')[0]}/socialcrm_not_there"
 
-COMMANDS = ("serve", "work", "replay", "ledger", "migrate", "create-agent", "doctor")
+COMMANDS = ("serve", "work", "replay", "ledger", "migrate", "create-agent", "rotate-key", "new-connector", "doctor")
 
 
 @pytest.fixture(autouse=True)
@@ -288,7 +288,7 @@ def test_the_doctor_names_what_waits_for_people(here: Here) -> None:
     [
         ({"status": "paused"}, "ok", "Paused by an admin."),
         ({"error": "Conflict"}, "bad", "Conflict"),
-        ({"credentials": "of another key"}, "bad", "connect again"),
+        ({"credentials": "of another key"}, "bad", "connect it again"),
         ({"connector": "pigeon"}, "bad", "no connector is called 'pigeon'"),
         ({"connector": "api"}, "bad", "secret"),
         ({"connector": "telegram"}, "bad", "token"),

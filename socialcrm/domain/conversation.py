@@ -63,6 +63,8 @@ class Conversation(SQLModel, table=True):
     id: int | None = key_column()
     channel_id: int = ref_column("channel.id")
     contact_id: int = ref_column("contact.id")
+    post_id: int | None = ref_column("post.id", default=None, is_indexed=True)
+    """What its comments stand under."""
     thread_key: str
     kind: str
     status: str = ConversationStatus.OPEN
@@ -101,6 +103,8 @@ class EventKind(StrEnum):
     CASE_OPENED = "case_opened"
     SURVEY_SENT = "survey_sent"
     SURVEY_ANSWERED = "survey_answered"
+    ACTED = "acted"
+    """What an agent had the platform do with a message: {"deed", "message_id"}, and "reason" where it did not."""
 
 
 class ConversationEvent(SQLModel, table=True):
@@ -126,5 +130,5 @@ class Change(SQLModel, table=True):
     id: int | None = key_column()
     conversation_id: int = ref_column("conversation.id")
     kind: str
-    """message, conversation or survey."""
+    """message, conversation or survey; agent_typing and contact_typing change nothing that stays."""
     at: datetime = time_column(index=True)

@@ -20,6 +20,17 @@ class Fate(StrEnum):
     DEAD = "dead"
 
 
+class Origin(StrEnum):
+    """How an event came to us, where that makes a difference to its messages."""
+
+    USUAL = ""
+    """Polled, or the platform called."""
+    BACKFILL = "backfill"
+    """Read back after the sign-in had been lost."""
+    SEARCH = "search"
+    """Found by a watched word; nobody wrote to us."""
+
+
 class RawEventRow(SQLModel, table=True):
     """One event as the platform sent it; kept before the platform gets its 200."""
 
@@ -48,3 +59,4 @@ class RawEventRow(SQLModel, table=True):
     fate: str = Fate.WAITING
     reason: str = text_column(default="")
     processed_at: datetime | None = time_column(default=None)
+    origin: str = Origin.USUAL

@@ -95,8 +95,21 @@ class Message(SQLModel, table=True):
     """When the ledger had it."""
     processed_at: datetime | None = time_column(default=None)
     """When triage was done with it."""
+    is_late: bool = False
+    """We were away when it was written, and got it later: no figure of how fast we answer counts it."""
+    is_found: bool = False
+    """Found by a watched word, not written to us: nothing answers it by itself."""
     edited_at: datetime | None = time_column(default=None)
+    """When the text that is shown was written, by the platform's clock; empty while it is the first one."""
+    versions: list[dict[str, str]] = json_column(default_factory=empty_list)
+    """Earlier texts, oldest first: {"text", "at"}."""
     deleted_at: datetime | None = time_column(default=None)
+    hidden_at: datetime | None = time_column(default=None)
+    liked_at: datetime | None = time_column(default=None)
+    boosted_at: datetime | None = time_column(default=None)
+    """What agents did with it on the platform, and did not take back."""
+    acting_until_at: datetime | None = time_column(default=None)
+    """While the platform is told to hide, like, boost or delete it, nobody else tells it so too."""
     step: str = Step.DONE
     delivery: str = Delivery.NONE
     delivery_error: str = text_column(default="")

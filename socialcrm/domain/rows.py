@@ -10,6 +10,8 @@ from socialcrm.domain.ledger import RawEventRow
 from socialcrm.domain.message import Analysis, Message, RuleTrace
 from socialcrm.domain.outbox import OutboxItem
 from socialcrm.domain.people import Agent, Team, TeamMember, WebSession
+from socialcrm.domain.post import Post
+from socialcrm.domain.sign_in import SignInAttempt
 from socialcrm.domain.suggestion import Dismissal, Suggestion
 from socialcrm.domain.survey import Resolution, Survey
 from socialcrm.domain.teaching import Correction, ModelVersion, SampleItem
@@ -31,10 +33,12 @@ __all__ = [
     "Message",
     "ModelVersion",
     "OutboxItem",
+    "Post",
     "RawEventRow",
     "Resolution",
     "RuleTrace",
     "SampleItem",
+    "SignInAttempt",
     "Suggestion",
     "Survey",
     "Team",

@@ -2,22 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from connectors.base import Button, MessageKind
+from connectors.base import Button, Connector, Limits, MessageKind
 from socialcrm.database import insert_numbered, insert_rows
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Identity
 from socialcrm.domain.conversation import Conversation, Handler
+from socialcrm.domain.media import most
 from socialcrm.domain.message import AuthorKind, Delivery, Direction, Message
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 from socialcrm.domain.people import Agent
 from socialcrm.domain.suggestion import Suggestion
 from socialcrm.domain.words import clean, preview
+from socialcrm.engine.files import Upload
 from socialcrm.engine.line import Line
 
 
@@ -26,16 +28,33 @@ class CannotAnswer(Exception):
 
 
 async def reply(
-    session: AsyncSession, line: Line, conversation: Conversation, text: str, agent: Agent, key: str
+    session: AsyncSession,
+    line: Line,
+    conversation: Conversation,
+    text: str,
+    agent: Agent,
+    key: str,
+    files: Sequence[Upload] = (),
+    to: Message | None = None,
 ) -> Message:
-    """Answer as an agent. The same `key` twice gives the first message back. Raises CannotAnswer."""
-    now = line.now()
+    """Answer as an agent; the public comment `to`, where one is given, in private. The same `key` twice gives the first
+    message back. Raises CannotAnswer."""
+    now, key = line.now(), f"agent:{key}"
+    if known := await _written(session, key):
+        return known
     channel = await session.get_one(Channel, conversation.channel_id)
     connector = line.channels.open(channel)
-    limit, length = connector.limits.text_length_of(conversation.kind), connector.length(text)
+    kind = conversation.kind if to is None else MessageKind.DIRECT_MESSAGE
+    limit, length = connector.limits.text_length_of(kind), connector.length(text)
     if length > limit:
         raise CannotAnswer(f"This channel takes {limit:,} characters; the text has {length:,}.")
-    message = await send(session, Draft(conversation, text, f"agent:{key}", AuthorKind.AGENT, agent.id), now)
+    if to is not None:
+        await _check_private(session, connector, to, files, now)
+    elif connector.limits.window_hours and is_closed(connector, await heard_at(session, conversation), now):
+        raise CannotAnswer("The channel takes no answer until the customer writes again.")
+    check_files(connector.limits, kind, files)
+    draft = Draft(conversation, text, key, AuthorKind.AGENT, agent.id, files=files, to=to)
+    message = await send(session, draft, now)
     conversation.waiting_since_at, conversation.unread_count = None, 0
     conversation.handler = Handler.HUMAN
     if conversation.agent_id is None:
@@ -77,16 +96,91 @@ class Draft:
     """The incoming message that it answers."""
     reply_to: str | None = None
     """That message's number on the platform."""
+    files: Sequence[Upload] = ()
+    to: Message | None = None
+    """The public comment that is answered in private: only who wrote it reads the answer."""
+
+
+async def heard_at(session: AsyncSession, conversation: Conversation) -> datetime | None:
+    """When the customer of a private conversation last wrote; None of a public one, which no window closes."""
+    if conversation.kind != MessageKind.DIRECT_MESSAGE:
+        return None
+    theirs = (col(Message.conversation_id) == conversation.id, col(Message.direction) == Direction.IN)
+    newest: datetime | None = await session.scalar(
+        select(col(Message.sent_at)).where(*theirs).order_by(col(Message.sent_at).desc()).limit(1)
+    )
+    return newest
+
+
+def is_closed(connector: Connector, heard: datetime | None, now: datetime) -> bool:
+    """Whether it is too late for any agent's answer, in whatever form."""
+    window = connector.window(heard) if heard else None
+    return bool(window and now > (window.late_until or window.closes_at) and not window.has_template)
+
+
+async def private_answer(session: AsyncSession, message: Message) -> Message | None:
+    """The answer that a public comment got in private, unless it failed."""
+    query = select(Message).where(
+        col(Message.answers_id) == message.id,
+        col(Message.kind) == MessageKind.DIRECT_MESSAGE.value,
+        col(Message.delivery) != Delivery.FAILED.value,
+    )
+    return (await session.execute(query.limit(1))).scalar_one_or_none()
+
+
+async def _check_private(
+    session: AsyncSession, connector: Connector, to: Message, files: Sequence[Upload], now: datetime
+) -> None:
+    if not takes_private(type(connector), to):
+        raise CannotAnswer("This message cannot be answered in private.")
+    hours = connector.limits.private_reply_hours
+    if hours is not None and now > to.sent_at + timedelta(hours=hours):
+        raise CannotAnswer("It is too late to answer this comment in private.")
+    if hours is not None and await private_answer(session, to):
+        raise CannotAnswer("This comment was answered in private already: the channel allows that once.")
+    if files:
+        raise CannotAnswer("A private answer to a comment carries no files.")
+
+
+def takes_private(connector: type[Connector], message: Message) -> bool:
+    """Whether a message is public and its author can be answered in private."""
+    is_public = message.direction == Direction.IN and message.kind != MessageKind.DIRECT_MESSAGE
+    return is_public and message.deleted_at is None and connector.can("private_reply")
+
+
+def check_files(limits: Limits, kind: str, files: Sequence[Upload]) -> None:
+    """Whether a channel takes these files beside an answer to a message of `kind`. Raises CannotAnswer."""
+    media = limits.media_of(kind)
+    if files and not media:
+        raise CannotAnswer("This channel takes no files.")
+    if len(files) > limits.files:
+        raise CannotAnswer(f"This channel takes {limits.files} files at once; these are {len(files)}.")
+    for file in files:
+        largest = most(media, file.content_type)
+        if not largest:
+            raise CannotAnswer(f"This channel does not take files like {file.name or file.content_type}.")
+        if file.size > largest:
+            raise CannotAnswer(
+                f"{file.name or file.content_type} is too large: this channel takes {_megabytes(largest)}."
+            )
+    together = sum(file.size for file in files)
+    if limits.files_bytes is not None and together > limits.files_bytes:
+        raise CannotAnswer(f"The files are too large together: this channel takes {_megabytes(limits.files_bytes)}.")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1_000_000:g} MB"
 
 
 async def send(session: AsyncSession, draft: Draft, now: datetime) -> Message:
     """Write an outgoing message and the outbox item that carries it. Raises CannotAnswer."""
-    if not clean(draft.text).strip():
+    if not clean(draft.text).strip() and not draft.files:
         raise CannotAnswer("There is nothing to send: write a text first.")
-    known = select(Message).join(OutboxItem, col(OutboxItem.message_id) == col(Message.id))
-    if message := (await session.execute(known.where(col(OutboxItem.key) == draft.key))).scalar_one_or_none():
+    if message := await _written(session, draft.key):
         return message
-    if draft.answers_id is None:
+    if draft.to is not None:
+        draft = replace(draft, answers_id=draft.to.id, reply_to=draft.to.external_id)
+    elif draft.answers_id is None:
         draft = await _answering(session, draft)
     (number,) = await send_all(session, [draft], now)
     return await session.get_one(Message, number)
@@ -98,26 +192,34 @@ async def send_all(session: AsyncSession, drafts: Sequence[Draft], now: datetime
         return []
     await session.flush()
     numbers = await insert_numbered(session, Message, [_outgoing(draft, now) for draft in drafts])
-    contacts = {(d.conversation.contact_id, d.conversation.channel_id) for d in drafts}
     query = select(col(Identity.contact_id), col(Identity.channel_id), col(Identity.external_id)).where(
-        col(Identity.contact_id).in_({contact for contact, _ in contacts})
+        col(Identity.contact_id).in_({_contact(draft) for draft in drafts})
     )
     recipients = {(contact, channel): name for contact, channel, name in (await session.execute(query)).all()}
     items = []
     for draft, number in zip(drafts, numbers, strict=True):
         conversation = draft.conversation
-        recipient = recipients.get((conversation.contact_id, conversation.channel_id), "")
+        recipient = recipients.get((_contact(draft), conversation.channel_id), "")
         items.append(_item(draft, number, recipient, now))
         conversation.message_count += 1
         conversation.last_message_at = max(conversation.last_message_at, now)
         if draft.author is AuthorKind.AGENT:  # in the queue the customer's words tell more than our automatic ones
-            conversation.preview = preview(draft.text)
+            conversation.preview = preview(draft.text) or f"[{draft.files[0].entry['kind']}]"
     await insert_rows(session, OutboxItem, items)
     given = [
         n for draft, n in zip(drafts, numbers, strict=True) if draft.author is AuthorKind.AGENT and draft.answers_id
     ]
     await insert_rows(session, Suggestion, [{"message_id": number} for number in given])  # for `suggest` to learn from
     return numbers
+
+
+async def _written(session: AsyncSession, key: str) -> Message | None:
+    query = select(Message).join(OutboxItem, col(OutboxItem.message_id) == col(Message.id))
+    return (await session.execute(query.where(col(OutboxItem.key) == key))).scalar_one_or_none()
+
+
+def _contact(draft: Draft) -> int:
+    return draft.to.contact_id if draft.to else draft.conversation.contact_id
 
 
 async def retry(session: AsyncSession, line: Line, message: Message) -> None:
@@ -148,13 +250,14 @@ def _outgoing(draft: Draft, now: datetime) -> dict[str, object]:
     return {
         "conversation_id": conversation.id,
         "channel_id": conversation.channel_id,
-        "contact_id": conversation.contact_id,
+        "contact_id": _contact(draft),
         "direction": Direction.OUT.value,
-        "kind": conversation.kind,
+        "kind": MessageKind.DIRECT_MESSAGE.value if draft.to else conversation.kind,
         "author_kind": draft.author.value,
         "agent_id": draft.agent_id,
         "text": clean(draft.text).strip(),
         "buttons": [{"label": b.label, "value": b.value} for b in draft.buttons],
+        "attachments": [file.entry for file in draft.files],
         "answers_id": draft.answers_id,
         "sent_at": now,
         "received_at": now,
@@ -171,7 +274,7 @@ def _item(draft: Draft, message_id: int, recipient: str, now: datetime) -> dict[
         "channel_id": conversation.channel_id,
         "conversation_id": conversation.id,
         "message_id": message_id,
-        "action": "direct_message" if is_private else "reply",
+        "action": "private_reply" if draft.to else "direct_message" if is_private else "reply",
         "payload": {
             "thread_key": conversation.thread_key,
             "recipient": recipient,
@@ -179,6 +282,7 @@ def _item(draft: Draft, message_id: int, recipient: str, now: datetime) -> dict[
             "buttons": [{"label": b.label, "value": b.value} for b in draft.buttons],
             "reply_to": None if is_private else draft.reply_to,
             "is_human": draft.author is AuthorKind.AGENT,
+            "files": [file.entry for file in draft.files],
         },
         "created_at": now,
         "due_at": now,
@@ -186,10 +290,14 @@ def _item(draft: Draft, message_id: int, recipient: str, now: datetime) -> dict[
 
 
 async def _answering(session: AsyncSession, draft: Draft) -> Draft:
-    """The draft with the newest incoming message as what it answers; a survey answers nothing."""
+    """The draft with the newest incoming message that is still there as what it answers; a survey answers nothing."""
     query = (
         select(col(Message.id), col(Message.external_id))
-        .where(col(Message.conversation_id) == draft.conversation.id, col(Message.direction) == Direction.IN)
+        .where(
+            col(Message.conversation_id) == draft.conversation.id,
+            col(Message.direction) == Direction.IN,
+            col(Message.deleted_at).is_(None),
+        )
         .order_by(col(Message.id).desc())
     )
     last = (await session.execute(query.limit(1))).first()

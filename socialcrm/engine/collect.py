@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlmodel import col
 
-from connectors.base import AuthExpired, Connector, ConnectorError, Json, Page, TryLater
-from socialcrm.domain.channel import Channel, ChannelStatus
-from socialcrm.engine import ledger
+from connectors.base import AuthExpired, Connector, ConnectorError, Json, Page, Quota, TryLater
+from socialcrm.domain.channel import Channel, ChannelStatus, gap_until, open_gap
+from socialcrm.domain.ledger import Origin
+from socialcrm.engine import ledger, polling, watch
+from socialcrm.engine.channels import lose_sign_in
 from socialcrm.engine.line import Line
 from socialcrm.secrets import KeyLost
 
@@ -34,11 +36,16 @@ async def collect(line: Line, channel_id: int) -> int:
         return 0
     try:
         connector = line.channels.open(channel)
+        quota = connector.quota
         page = await _poll(line, connector, channel.cursor)
+        found = await watch.look(line, connector, channel) if page else watch.Found()
     except AuthExpired as error:
-        await _trouble(line, channel_id, error.reason, AFTER_TROUBLE, ChannelStatus.SIGNED_OUT)
+        async with line.database.write() as session:
+            await lose_sign_in(session, channel_id, error.reason, line.now(), channel.changed_at)
     except TryLater as error:
-        await _trouble(line, channel_id, error.reason, error.retry_after or AFTER_TROUBLE)
+        await _trouble(
+            line, channel_id, error.reason, AFTER_TROUBLE if error.retry_after is None else error.retry_after
+        )
     except ConnectorError as error:
         await _trouble(line, channel_id, error.reason, AFTER_TROUBLE)
     except TimeoutError:
@@ -51,8 +58,8 @@ async def collect(line: Line, channel_id: int) -> int:
     else:
         if page is None:
             return await _leave(line, channel_id)
-        await _keep(line, channel_id, page, 0.0 if page.more or page.events else connector.poll_seconds)
-        return len(page.events)
+        await _keep(line, channel, connector, quota, page, found)
+        return len(page.events) + len(found.events)
     return 0
 
 
@@ -110,29 +117,38 @@ async def _claim(line: Line, channel_id: int) -> Channel | None:
         return (await session.execute(claim)).scalar_one_or_none()
 
 
-async def _keep(line: Line, channel_id: int, page: Page, wait: float) -> None:
-    now = line.now()
+async def _keep(
+    line: Line, channel: Channel, connector: Connector, before: Quota | None, page: Page, found: watch.Found
+) -> None:
+    """The events, the cursors and the time of the next poll, all in one transaction."""
+    now, number = line.now(), channel.id or 0
+    came, slowest = bool(page.events), connector.slowest_poll_seconds
+    pace = polling.pace(channel.poll_wait, came, connector.poll_seconds, slowest)
+    lasting = polling.lasting(connector.quota, polling.cost(before, connector.quota), now)
+    values = {
+        "cursor": page.cursor,
+        "succeeded_at": now,
+        "error": "",
+        "poll_wait": pace,
+        "poll_after_at": now + timedelta(seconds=max(0.0 if page.more else pace, lasting)),
+        **gap_until(channel, now, is_first=channel.cursor is None),
+        **({"watch_cursors": found.cursors} if found.cursors else {}),
+    }
     async with line.database.write() as session:
-        await ledger.append(session, channel_id, page.events, now)
-        values = {
-            "cursor": page.cursor,
-            "succeeded_at": now,
-            "error": "",
-            "poll_after_at": now + timedelta(seconds=wait),
-        }
-        await session.execute(update(Channel).where(col(Channel.id) == channel_id).values(**values))
-    if page.events:
+        await ledger.append(session, number, page.events, now)
+        await ledger.append(session, number, found.events, now, origin=Origin.SEARCH)
+        await session.execute(update(Channel).where(col(Channel.id) == number).values(**values))
+    if page.events or found.events:
         line.work.set()
 
 
-async def _trouble(line: Line, channel_id: int, reason: str, wait: float, status: ChannelStatus | None = None) -> None:
+async def _trouble(line: Line, channel_id: int, reason: str, wait: float) -> None:
     """Write trouble down on the channel; logged when it begins, not each time."""
     now = line.now()
     async with line.database.write() as session:
         channel = await session.get_one(Channel, channel_id)
         if not channel.error:
             log.warning("channel %s: polling has trouble; see the Channels page", channel_id)
+        open_gap(channel, now)
         channel.error, channel.error_at = reason, now
         channel.poll_after_at = now + timedelta(seconds=wait)
-        if status:
-            channel.status = status

@@ -15,15 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from connectors.base import AuthExpired, Button, Connector, MaybeSent, OutboundMessage, Refused, Sent, TryLater
+from connectors.base import AuthExpired, Connector, MaybeSent, Refused, Sent, TryLater
 from socialcrm.database import update_rows
 from socialcrm.domain.channel import Channel, ChannelStatus
 from socialcrm.domain.columns import constant
 from socialcrm.domain.contact import Identity
 from socialcrm.domain.message import Direction, Message
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
-from socialcrm.engine.channels import ChannelGone
+from socialcrm.engine.channels import ChannelGone, lose_sign_in
 from socialcrm.engine.line import Line
+from socialcrm.engine.pieces import pieces_of, pieces_out, remember_surely, seconds_for
 from socialcrm.secrets import KeyLost
 
 log = logging.getLogger(__name__)
@@ -192,11 +193,18 @@ async def _cannot_open(line: Line, channel_id: int, reason: str) -> None:
 
 
 async def _send(line: Line, connector: Connector, item: OutboxItem, heard_at: datetime | None = None) -> Outcome:
-    """Send one claimed item."""
+    """Send one claimed item, piece by piece where the platform cannot take it whole."""
+    sent = Sent()
     try:
         send = getattr(connector, item.action)
-        async with asyncio.timeout(line.settings.line.send_timeout_seconds):
-            sent: Sent = await send(outbound(item, heard_at))
+        pieces = pieces_of(line, connector, item, heard_at)
+        for number in range(pieces_out(item), len(pieces)):
+            if number > pieces_out(item):
+                await remember_surely(line, item, number)
+            async with asyncio.timeout(seconds_for(line, pieces[number])):
+                sent = await send(pieces[number])
+    except FileNotFoundError:
+        return Outcome(item, OutboxStatus.FAILED, "The file is no longer in the storage folder: attach it again.")
     except TryLater as error:
         return _wait(line, item, error)
     except AuthExpired as error:
@@ -313,6 +321,9 @@ async def _taken(session: AsyncSession, channel_id: int, outcomes: Sequence[Outc
 
 
 async def _tell_channel(session: AsyncSession, channel_id: int, outcome: Outcome, now: datetime) -> None:
+    if outcome.signs_out:
+        await lose_sign_in(session, channel_id, outcome.reason, now)
+        return
     where = [col(Channel.id) == channel_id]
     if outcome.status == OutboxStatus.SENT:
         values: dict[str, object] = {"succeeded_at": now, "error": ""}
@@ -327,24 +338,7 @@ async def _tell_channel(session: AsyncSession, channel_id: int, outcome: Outcome
         values = {"error": outcome.reason, "error_at": now}
     if outcome.quiet_until:
         values["send_after_at"] = outcome.quiet_until
-    if outcome.signs_out:
-        values["status"] = ChannelStatus.SIGNED_OUT.value
     await session.execute(update(Channel).where(*where).values(**values))
-
-
-def outbound(item: OutboxItem, heard_at: datetime | None = None) -> OutboundMessage:
-    """What the connector gets of an outbox item."""
-    payload = item.payload
-    return OutboundMessage(
-        key=item.key,
-        thread_key=payload["thread_key"],
-        recipient=payload["recipient"],
-        text=payload["text"],
-        buttons=tuple(Button(b["label"], b["value"]) for b in payload["buttons"]),
-        reply_to=payload["reply_to"],
-        is_human=payload.get("is_human", False),
-        last_inbound_at=heard_at,
-    )
 
 
 def _is_abandoned(item: OutboxItem, now: datetime, lease_seconds: float) -> bool:
@@ -367,7 +361,8 @@ def _is_running(pid: int) -> bool:
 async def _reconcile_one(line: Line, item: OutboxItem) -> None:
     try:
         connector = await line.channels.connector(item.channel_id)
-        if not connector.can("find_sent"):
+        # `find_sent` looks among what is public where the conversation is: a private answer is not there.
+        if item.action == "private_reply" or not connector.can("find_sent"):
             raise Refused("We stopped while it was being sent.")
         sent = await _find(line, connector, item)
     except (TryLater, AuthExpired, TimeoutError):
@@ -379,10 +374,13 @@ async def _reconcile_one(line: Line, item: OutboxItem) -> None:
         reason = f"Internal error ({type(error).__name__}): see the log."
         await _record(line, item.channel_id, [Outcome(item, OutboxStatus.UNKNOWN, reason)])
     else:
-        status = OutboxStatus.SENT if sent else OutboxStatus.WAITING
-        await _record(line, item.channel_id, [Outcome(item, status, sent=sent)])
+        is_whole = sent is not None and pieces_out(item) + 1 >= len(pieces_of(line, connector, item))
+        if sent is not None and not is_whole:
+            await remember_surely(line, item, pieces_out(item) + 1)
+        status = OutboxStatus.SENT if is_whole else OutboxStatus.WAITING
+        await _record(line, item.channel_id, [Outcome(item, status, sent=sent if is_whole else None)])
 
 
 async def _find(line: Line, connector: Connector, item: OutboxItem) -> Sent | None:
     async with asyncio.timeout(line.settings.line.send_timeout_seconds):
-        return await connector.find_sent(outbound(item))
+        return await connector.find_sent(pieces_of(line, connector, item)[pieces_out(item)])

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,14 +12,15 @@ from sqlmodel import col
 
 from connectors.base import BadPayload, Change, Connector, Ignored, InboundMessage
 from socialcrm.database import insert_numbered, insert_rows, one_of
-from socialcrm.domain.channel import Channel
+from socialcrm.domain.channel import Channel, gap_until, is_late
 from socialcrm.domain.contact import Contact, Identity
 from socialcrm.domain.conversation import Conversation, ConversationEvent, ConversationStatus, EventKind, Handler
-from socialcrm.domain.ledger import Fate
+from socialcrm.domain.ledger import Fate, Origin
 from socialcrm.domain.message import AuthorKind, Delivery, Direction, Message, Step
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 from socialcrm.domain.words import clean, preview
-from socialcrm.engine import ledger, survey
+from socialcrm.engine import ledger, posts, survey
+from socialcrm.engine.files import entry_of
 from socialcrm.engine.line import Line
 
 log = logging.getLogger(__name__)
@@ -76,8 +78,11 @@ async def _store(session: AsyncSession, line: Line, channel: Channel, events: Se
     now = line.now()
     connector = line.channels.open(channel)
     fates = ledger.Fates()
+    heard_at = max(event.received_at for event in events)
+    for column, value in gap_until(channel, heard_at).items():
+        setattr(channel, column, value)
     items = [item for event in events for item in _read(connector, event, fates)]
-    await _store_new(session, line, channel, [i for i in items if _is_new(i.message)], fates)
+    await _store_new(session, line, channel, connector, [i for i in items if _is_new(i.message)], fates)
     for item in items:  # after the new ones: an edit may come in one batch with what it edits
         if item.message.button is not None:
             is_ours = await survey.pressed(session, line, item.message.button)
@@ -85,7 +90,8 @@ async def _store(session: AsyncSession, line: Line, channel: Channel, events: Se
         elif item.message.change is not Change.NEW:
             await _change(session, line, channel, item, fates)
     channel.ingested_at = now
-    channel.received_at = channel.succeeded_at = max(event.received_at for event in events)
+    channel.received_at = heard_at
+    channel.succeeded_at = max(heard_at, channel.succeeded_at or heard_at)
     await fates.write(session, now)
 
 
@@ -94,7 +100,12 @@ def _is_new(message: InboundMessage) -> bool:
 
 
 async def _store_new(
-    session: AsyncSession, line: Line, channel: Channel, items: Sequence[Item], fates: ledger.Fates
+    session: AsyncSession,
+    line: Line,
+    channel: Channel,
+    connector: Connector,
+    items: Sequence[Item],
+    fates: ledger.Fates,
 ) -> None:
     """Contacts, conversations and messages of items whose external id is not there yet."""
     now = line.now()
@@ -115,9 +126,17 @@ async def _store_new(
         return
     contacts = await _contacts(session, channel, fresh, now)
     await _consents(session, channel, fresh)
-    conversations = await _conversations(session, line, channel, fresh, contacts, now)
+    above = await posts.keep(session, channel, connector, [i.message.post for i in fresh if i.message.post], now)
+    conversations = await _conversations(session, line, channel, fresh, contacts, above, now)
     messages = [
-        _message(item, channel, conversations[item.message.thread_key], contacts[item.message.author.external_id], now)
+        _message(
+            item,
+            channel,
+            conversations[item.message.thread_key],
+            contacts[item.message.author.external_id],
+            now,
+            line.settings.storage.folder,
+        )
         for item in fresh
     ]
     await insert_rows(session, Message, messages)
@@ -138,6 +157,9 @@ def _read(connector: Connector, event: ledger.Waiting, fates: ledger.Fates) -> l
     else:
         if not messages:
             fates.settle(event.id, Fate.IGNORED, "nothing in it that we know")
+        if event.origin == Origin.SEARCH and all(m.author.is_self for m in messages):
+            fates.settle(event.id, Fate.IGNORED, "a post of our own with a watched word in it")
+            return []
         # A clock that runs ahead must not hold its message at the top of the queue for ever.
         return [Item(event, replace(m, sent_at=min(m.sent_at, event.received_at))) for m in messages]
     return []
@@ -154,18 +176,43 @@ async def _change(session: AsyncSession, line: Line, channel: Channel, item: Ite
         fates.settle(item.event.id, Fate.IGNORED, "it changes a message that we do not have")
         return
     if item.message.change is Change.DELETE:
-        message.deleted_at = now
+        await preview_again(session, message, "")
+        message.deleted_at = item.message.sent_at
     elif item.message.change is Change.FAILED:
         reason = clean(item.message.text)
         message.delivery, message.delivery_error = Delivery.FAILED, reason
         sent = update(OutboxItem).where(col(OutboxItem.message_id) == message.id)
         await session.execute(sent.values(status=OutboxStatus.FAILED.value, reason=reason))
-    elif message.text != (text := clean(item.message.text)):
-        message.text, message.edited_at = text, now
+    elif _is_shown_after(message, text := clean(item.message.text), item.message.sent_at):
+        await preview_again(session, message, text)
+        message.text = text
         message.step = Step.ANALYZE if message.direction == Direction.IN else Step.DONE
     fates.settle(item.event.id, Fate.STORED)
     await session.flush()
     await line.live.publish(session, "message", [message.conversation_id], now)
+
+
+def _is_shown_after(message: Message, text: str, at: datetime) -> bool:
+    """Take an edit of a time into the history of a message: whether its text is what is shown from now on. An edit that
+    comes late, after a newer one, is one of the earlier texts."""
+    since, known = message.edited_at or message.sent_at, {"text": text, "at": at.isoformat()}
+    if message.edited_at and at < message.edited_at:
+        if known not in message.versions:
+            message.versions = sorted([*message.versions, known], key=lambda version: version["at"])
+        return False
+    message.edited_at = at
+    if text == message.text:
+        return False
+    message.versions = [*message.versions, {"text": message.text, "at": since.isoformat()}]
+    return True
+
+
+async def preview_again(session: AsyncSession, message: Message, text: str) -> None:
+    """Where the queue shows the start of a message, it shows that of its new text."""
+    shown = update(Conversation).where(
+        col(Conversation.id) == message.conversation_id, col(Conversation.preview) == preview(message.text)
+    )
+    await session.execute(shown.values(preview=preview(text)))
 
 
 async def _contacts(session: AsyncSession, channel: Channel, items: Sequence[Item], now: datetime) -> dict[str, int]:
@@ -210,6 +257,7 @@ async def _conversations(
     channel: Channel,
     items: Sequence[Item],
     contacts: dict[str, int],
+    above: dict[str, int],
     now: datetime,
 ) -> dict[str, Conversation]:
     """The open conversation of each thread: found, reopened when it was resolved not long ago, or new."""
@@ -241,6 +289,8 @@ async def _conversations(
         elif conversation.status in (ConversationStatus.PENDING, ConversationStatus.SNOOZED):
             conversation.status = ConversationStatus.OPEN
         _count(conversation, inbound, is_new)
+        if conversation.post_id is None and inbound.post:
+            conversation.post_id = above[inbound.post.external_id]
     session.add_all(c for c, _ in opened)
     await session.flush()
     events = [{"conversation_id": c.id, "at": now, "kind": kind.value} for c, kind in opened]
@@ -279,7 +329,7 @@ def _attached(inbound: InboundMessage) -> str:
 
 
 def _message(
-    item: Item, channel: Channel, conversation: Conversation, contact_id: int, now: datetime
+    item: Item, channel: Channel, conversation: Conversation, contact_id: int, now: datetime, folder: Path
 ) -> dict[str, object]:
     inbound = item.message
     is_self = inbound.author.is_self
@@ -293,10 +343,12 @@ def _message(
         "kind": inbound.kind.value,
         "author_kind": (AuthorKind.SELF if is_self else AuthorKind.CONTACT).value,
         "text": clean(inbound.text),
-        "attachments": [asdict(attachment) for attachment in inbound.attachments],
+        "attachments": [entry_of(folder, attachment) for attachment in inbound.attachments],
         "reply_to": inbound.reply_to,
         "sent_at": inbound.sent_at,
         "received_at": item.event.received_at,
+        "is_late": item.event.origin == Origin.BACKFILL or is_late(channel, inbound.sent_at, item.event.received_at),
+        "is_found": item.event.origin == Origin.SEARCH,
         "processed_at": now if is_self else None,
         "step": (Step.DONE if is_self else Step.ANALYZE).value,
     }

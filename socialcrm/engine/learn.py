@@ -28,7 +28,8 @@ SHORT = 3
 """An answer of fewer words ("ok, merci") is not worth suggesting."""
 HIDDEN: frozenset[Kind] = PERSONAL | frozenset[Kind]({"order", "case"})
 
-_CASE = re.compile(rf"(?<!\w)[{ALPHABET}]{{3}}-[{ALPHABET}]{{3}}-[{ALPHABET}](?!\w)")
+CASE = re.compile(rf"(?<!\w)[{ALPHABET}]{{3}}-[{ALPHABET}]{{3}}-[{ALPHABET}](?!\w)")
+"""A reference of one of our cases in a text."""
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -93,7 +94,7 @@ async def asked(session: AsyncSession, conversation_id: int, until: int | None =
 
 def private(text: str) -> str:
     """The text without numbers that say who somebody is, and without those of orders and cases."""
-    return mask(text, HIDDEN, case=_CASE)
+    return mask(text, HIDDEN, case=CASE)
 
 
 async def known_vectors(session: AsyncSession, model: Likeness, texts: Sequence[str]) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from connectors.base import RawEvent
 from socialcrm.database import Database, insert_rows
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.columns import constant
-from socialcrm.domain.ledger import Fate, RawEventRow
+from socialcrm.domain.ledger import Fate, Origin, RawEventRow
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,12 @@ class LedgerCounts:
 
 
 async def append(
-    session: AsyncSession, channel_id: int, events: Sequence[RawEvent], now: datetime, run: str | None = None
+    session: AsyncSession,
+    channel_id: int,
+    events: Sequence[RawEvent],
+    now: datetime,
+    run: str | None = None,
+    origin: Origin = Origin.USUAL,
 ) -> int:
     """Keep raw events of a channel; they are safe when the session's transaction is."""
     if not events:
@@ -48,6 +53,7 @@ async def append(
             "external_id": event.external_id,
             "payload": json.dumps(event.payload, separators=(",", ":")),
             "received_at": now,
+            "origin": origin.value,
         }
         for event in events
     ]
@@ -118,6 +124,7 @@ class Waiting:
     id: int
     event: RawEvent
     received_at: datetime
+    origin: str = Origin.USUAL
 
 
 async def claim(session: AsyncSession, limit: int) -> tuple[Channel, list[Waiting]] | None:
@@ -142,14 +149,14 @@ async def claim(session: AsyncSession, limit: int) -> tuple[Channel, list[Waitin
         return None
     query = (
         select(*(col(c) for c in (RawEventRow.id, RawEventRow.payload, RawEventRow.external_id)))
-        .add_columns(col(RawEventRow.line_number), col(RawEventRow.received_at))
+        .add_columns(*(col(c) for c in (RawEventRow.line_number, RawEventRow.received_at, RawEventRow.origin)))
         .where(col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == constant(Fate.WAITING))
         .order_by(col(RawEventRow.id))
         .limit(limit)
     )
     return channel, [
-        Waiting(number, RawEvent(json.loads(payload), external_id, line_number, received_at), received_at)
-        for number, payload, external_id, line_number, received_at in (await session.execute(query)).all()
+        Waiting(number, RawEvent(json.loads(payload), external_id, line_number, received_at), received_at, origin)
+        for number, payload, external_id, line_number, received_at, origin in (await session.execute(query)).all()
     ]
 
 

@@ -50,6 +50,12 @@ class Live:
         rows = [{"conversation_id": number, "kind": kind, "at": at} for (kind, number), at in changes.items()]
         await insert_rows(session, Change, rows)
 
+    async def tell(self, kind: str, conversation_id: int, now: datetime) -> None:
+        """Let everybody who follows know of something that changes no row, as that somebody is typing."""
+        async with self._database.write() as session:
+            await self.publish(session, kind, [conversation_id], now)
+        self.ring()
+
     def ring(self) -> None:
         """Wake everybody who follows."""
         self._bell.set()

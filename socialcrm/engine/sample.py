@@ -5,7 +5,7 @@ What agents correct in the inbox is mostly what is wrong; only a random sample s
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zlib import crc32
 from zoneinfo import ZoneInfo
@@ -37,6 +37,11 @@ class Progress:
     count: int
     labelled: int
     skipped: int
+
+    @property
+    def monday(self) -> date:
+        """The first day of the week."""
+        return datetime.strptime(f"{self.week}-1", "%G-W%V-%u").date()
 
     @property
     def left(self) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import delete
 from sqlmodel import col
 
 from socialcrm.domain.people import WebSession
-from socialcrm.engine import collect, deliver
+from socialcrm.engine import attach, backfill, collect, deliver, files, posts, probe
 from socialcrm.engine.analyze import analyze
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.learn import learn
@@ -22,13 +22,15 @@ from socialcrm.engine.triage import triage
 log = logging.getLogger(__name__)
 STOP_SECONDS = 30
 LEARN_SECONDS = 5.0
+FETCH_SECONDS = 2.0
+PROBE_SECONDS = 60.0
 STEPS: tuple[StepFunction, ...] = (ingest, analyze, triage, survey)
 
 
 async def drain(line: Line) -> int:
     """Run the steps over everything that waits now, then send what is due; how many rows were taken in all."""
     total = 0
-    while taken := sum([await step(line) for step in STEPS]) + await deliver_due(line):
+    while taken := sum([await step(line) for step in STEPS]) + await deliver_due(line) + await _look_up_due(line):
         total += taken
     return total
 
@@ -37,6 +39,10 @@ async def deliver_due(line: Line) -> int:
     """Send what is due, channel beside channel, so that a slow one does not hold the others up."""
     numbers = await deliver.channels_due(line)
     return sum(await asyncio.gather(*(deliver.deliver(line, number) for number in numbers)))
+
+
+async def _look_up_due(line: Line) -> int:
+    return sum([await posts.look_up(line, number) for number in await posts.channels_due(line)])
 
 
 class Timetable:
@@ -48,6 +54,8 @@ class Timetable:
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[tuple[str, int]] = set()
         self._to_send = asyncio.Event()
+        self._fetched: int | None = None
+        """The newest message whose files were looked for."""
 
     async def start(self) -> None:
         """Begin. Items that a crash left behind are settled first."""
@@ -57,8 +65,12 @@ class Timetable:
         self._spawn(self._run_steps())
         self._spawn(self._run_each(self._to_send, "deliver", deliver.channels_due, deliver.deliver))
         self._spawn(self._run_each(asyncio.Event(), "collect", collect.channels_due, collect.collect))
+        self._spawn(self._run_each(asyncio.Event(), "backfill", backfill.channels_due, backfill.backfill))
+        self.every(PROBE_SECONDS, self._probe, "probe")
+        self._spawn(self._run_each(asyncio.Event(), "posts", posts.channels_due, posts.look_up))
         self.every(30, self._reconcile, "reconcile")
         self.every(LEARN_SECONDS, self._learn, "learn")
+        self.every(FETCH_SECONDS, self._fetch, "fetch")
         self.every(3600, self._prune, "prune")
         self.every(3600, self._sample, "sample")
         self._spawn(self._work_once("sample", self._sample))
@@ -156,12 +168,21 @@ class Timetable:
         while await learn(self._line) and not self._line.stopped.is_set():
             pass
 
+    async def _fetch(self) -> None:
+        self._fetched = await attach.fetch_new(self._line, self._fetched)
+
+    async def _probe(self) -> None:
+        await probe.note_quotas(self._line)
+        await probe.probe_next(self._line)
+
     async def _sample(self) -> None:
         await draw_last_week(self._line)
 
     async def _prune(self) -> None:
         line = self._line
         await line.live.prune(line.now())
+        storage = line.settings.storage
+        await asyncio.to_thread(files.sweep, storage.folder, storage.attachment_days)
         async with line.database.write() as session:
             await session.execute(delete(WebSession).where(col(WebSession.expires_at) < line.now() - timedelta(days=1)))
 

@@ -18,7 +18,7 @@ from socialcrm.database import insert_rows
 from socialcrm.domain.contact import Contact
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.engagement import Question, reply_language, word_set
-from socialcrm.domain.message import Analysis, Delivery, Message
+from socialcrm.domain.message import Analysis, Delivery, Direction, Message
 from socialcrm.domain.people import Agent
 from socialcrm.domain.suggestion import Dismissal, Suggestion
 from socialcrm.engine.learn import asked, encoded, filled, known_vectors, likeness, private, text_hash
@@ -30,6 +30,8 @@ GIVEN_UP = 3
 """Conversations in which an answer was no help, after which it is suggested nowhere."""
 NO_QUESTION = ("praise", "spam")
 SURE = 0.5
+LATELY = 20
+"""Messages of ours in a conversation: none of them is suggested again."""
 LOOK_BACK = timedelta(minutes=5)
 """Rows can become visible in another order than they were stamped in: a little of the past is read again."""
 
@@ -92,17 +94,18 @@ class Suggestions:
             near = {h.key[1]: _shown(h.score, floor) for h in hits if h.key[0] == "answer" and h.score >= floor}
             found = [*self._from_faq(conversation, text, hits), *await _from_answers(session, conversation, near)]
             useless = await _useless(session, conversation_id, [offer.source for offer in found])
+            said = await _said(session, conversation_id)
         found = [offer for offer in found if offer.source not in useless]
-        return _distinct(sorted(found, key=lambda offer: -offer.score))[:SHOWN]
+        return _distinct(said, sorted(found, key=lambda offer: -offer.score))[:SHOWN]
 
     def _from_faq(self, conversation: Conversation, text: str, hits: Iterable[Hit[Key]]) -> list[Offer]:
         scores: dict[str, float] = {}
-        entries = {entry.id: entry for entry in self._faq}
+        entries = {one.id: one for one in self._faq}
         for hit in hits:
             if hit.key[0] == "faq":
                 scores.setdefault(self._faq[hit.key[1]].id, hit.score)
-        if asked := self._line.engagement.question(word_set(text)):  # in the very words of the entry
-            scores[asked.id] = 1.0
+        if entry := self._line.engagement.question(word_set(text)):  # in its very words
+            scores[entry.id] = 1.0
         default, floor = self._line.settings.engagement.default_language, self._likeness.floor
         return [
             Offer(f"faq:{key}", _answer_of(entries[key], conversation.language, default), _shown(score, floor))
@@ -217,10 +220,21 @@ async def _useless(session: AsyncSession, conversation_id: int, sources: Sequenc
     return set((await session.execute(query)).scalars())
 
 
-def _distinct(offers: Sequence[Offer]) -> list[Offer]:
-    """The first of each group of near-identical texts, and how many there are of it."""
+async def _said(session: AsyncSession, conversation_id: int) -> Sequence[str]:
+    """What we have written in a conversation lately, automatic answers too."""
+    ours = (col(Message.conversation_id) == conversation_id, col(Message.direction) == Direction.OUT)
+    query = select(col(Message.text)).where(*ours).order_by(col(Message.id).desc()).limit(LATELY)
+    return (await session.execute(query)).scalars().all()
+
+
+def _distinct(said: Sequence[str], offers: Sequence[Offer]) -> list[Offer]:
+    """The first of each group of near-identical texts, and how many there are of it; none that was said already."""
+    numbers = group([*said, *(offer.text for offer in offers)])
+    heard = set(numbers[: len(said)])
     first: dict[int, Offer] = {}
-    for number, offer in zip(group([offer.text for offer in offers]), offers, strict=True):
+    for number, offer in zip(numbers[len(said) :], offers, strict=True):
+        if number in heard:
+            continue
         known = first.get(number)
         first[number] = replace(known, count=known.count + 1) if known else offer
     return list(first.values())

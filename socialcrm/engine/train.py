@@ -5,6 +5,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -52,6 +53,15 @@ class Example:
     def is_held_out(self) -> bool:
         """The same for all corrections of a message, and for every training."""
         return crc32(str(self.message_id).encode()) % 100 < HELD_OUT
+
+
+@dataclass(frozen=True)
+class Material:
+    """What can be learned: the examples of the fields that our model fills, oldest messages first."""
+
+    examples: Sequence[Example]
+    left_out: tuple[str, ...]
+    """Fields that people corrected and another back end fills: corrections do not teach it."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,8 @@ class Verdict:
     learned: int
     held_out: int
     comparisons: Mapping[str, Comparison]
+    left_out: tuple[str, ...] = ()
+    """Fields whose corrections were not learned, for another back end fills them."""
     is_dry: bool = False
     version: int | None = None
     """Of the row that was made; none on a dry run."""
@@ -133,18 +145,19 @@ async def train(
     line: Line, agent: Agent | None = None, *, is_dry: bool = False, on_step: Callable[[str], None] = lambda step: None
 ) -> Verdict:
     """Refit, compare with the model in use, and go live if better; says each step to `on_step`. Raises CannotTrain."""
+    await line.model.refresh(now=True)
     async with line.database.read() as session:
-        examples = await collect(session)
-    if len(examples) < LEAST:
-        raise CannotTrain(f"{LEAST - len(examples)} more corrections are needed: there are {len(examples)} of {LEAST}.")
-    learned, held_out = _split(examples)
+        found = await material(session, line.pipeline)
+    if len(found.examples) < LEAST:
+        raise CannotTrain(_too_few(found))
+    learned, held_out = _split(found.examples)
     if not learned or not held_out:
         raise CannotTrain("All corrections are of a few messages: correct others too, so that some can be held out.")
-    await line.model.refresh(now=True)
     path = line.model.folder / f"heads-{line.now():%Y%m%d-%H%M%S}-{token_hex(3)}.npz"
     work = _Work(line.model.load, line.pipeline, path, on_step)
     try:
         verdict, name = await _aside(lambda: work.run(learned, held_out))
+        verdict = replace(verdict, left_out=found.left_out)
     finally:
         if is_dry:
             path.unlink(missing_ok=True)
@@ -171,6 +184,15 @@ async def collect(session: AsyncSession) -> list[Example]:
         found[row.message_id, row.field] = Example(row.message_id, text, row.field, row.label)
     no_complaint = {number for (number, name), e in found.items() if name == "complaint" and e.label == "other"}
     return [e for e in found.values() if e.field != "reason" or e.message_id not in no_complaint]
+
+
+async def material(session: AsyncSession, pipeline: Pipeline) -> Material:
+    """What people said of the fields that our own model fills; of a pipeline without heads, which `train` refuses,
+    everything."""
+    ours = {str(part.field) for part in pipeline.components if isinstance(part, heads.HybridComponent)} or set(LABELS)
+    found = await collect(session)
+    others = {e.field for e in found} - ours
+    return Material([e for e in found if e.field in ours], tuple(field for field in LABELS if field in others))
 
 
 async def rollback(line: Line) -> ModelVersion | None:
@@ -236,7 +258,7 @@ def compare(
 
 
 def _lesson(pipeline: Pipeline, example: Example) -> heads.Correction | None:
-    """The example as the heads learn it; None where another back end fills the field, or has no such label."""
+    """The example as the heads learn it; None where they have no such label."""
     for part in pipeline.components:
         if part.field == example.field and isinstance(part, heads.HybridComponent) and example.label in part.labels:
             return heads.Correction(example.text, part.field, example.label)
@@ -246,6 +268,14 @@ def _lesson(pipeline: Pipeline, example: Example) -> heads.Correction | None:
 def _says(document: Document, example: Example) -> bool:
     prediction = getattr(document, example.field)
     return prediction is not None and prediction.label == example.label
+
+
+def _too_few(found: Material) -> str:
+    count = len(found.examples)
+    said = f"{LEAST - count} more corrections are needed: there are {count} of {LEAST}"
+    if found.left_out:
+        said += f", without those of {' or '.join(found.left_out)}, which another model fills"
+    return f"{said}."
 
 
 def _split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
@@ -303,7 +333,7 @@ async def _aside(work: Callable[[], T]) -> T:
             result, error = work(), None
         except Exception as raised:
             result, error = None, raised
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop has ended: nobody waits any more
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=run, name="train", daemon=True).start()

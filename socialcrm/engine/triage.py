@@ -45,6 +45,8 @@ READ = (
     Message.text,
     Message.kind,
     Message.processed_at,
+    Message.is_late,
+    Message.is_found,
     Analysis.language,
     Analysis.sentiment,
     Analysis.is_complaint,
@@ -64,6 +66,8 @@ class Analysed:
     text: str
     kind: str
     processed_at: datetime | None
+    is_late: bool
+    is_found: bool
     language: str
     sentiment: str
     is_complaint: bool
@@ -287,6 +291,12 @@ def _answer(batch: Batch, conversation: Conversation, message: Analysed, decisio
     window = timedelta(hours=settings.auto_answer_window_hours)
     if contact.is_bot:
         decision.note("automatic answer", False, "the other side is a bot")
+        return
+    if message.is_found:
+        decision.note("automatic answer", False, "a watched word found it: nobody wrote to us")
+        return
+    if message.is_late and message.kind != MessageKind.DIRECT_MESSAGE:
+        decision.note("automatic answer", False, "it is public, and was written while we were away")
         return
     if contact.auto_answered_at and batch.now - contact.auto_answered_at < window:
         decision.note("automatic answer", False, f"this person had one within {settings.auto_answer_window_hours:g} h")

@@ -3,14 +3,15 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from socialcrm.domain.channel import Channel
+from socialcrm.domain.channel import Channel, ChannelStatus
+from socialcrm.domain.columns import constant
 from socialcrm.domain.contact import Contact
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.ledger import Fate, RawEventRow
@@ -35,6 +36,10 @@ class Account:
     """Messages of today, by the platform's clock."""
     heard_at: datetime | None = None
     """When the newest raw event was received."""
+    delay: timedelta | None = None
+    """From when the newest message was written, by the platform's clock, until we had it; None for late ones."""
+    waiting_since: datetime | None = None
+    """When the oldest raw event that waits for ingest was received."""
 
     @property
     def is_balanced(self) -> bool:
@@ -67,10 +72,20 @@ async def accounts(session: AsyncSession, day_starts_at: datetime) -> list[Accou
             outbox[number],
             today.get(number, 0),
             await _heard(session, number),
+            await _delay(session, number),
+            await _waiting_since(session, number),
         )
         for channel in channels
         if (number := channel.id)
     ]
+
+
+async def signed_out(session: AsyncSession) -> list[tuple[int, str]]:
+    """Number and name of the channels whose sign-in was lost; not of those that an admin disconnected."""
+    query = select(col(Channel.id), col(Channel.name)).where(
+        col(Channel.status) == ChannelStatus.SIGNED_OUT, col(Channel.credentials) != ""
+    )
+    return [(number or 0, name) for number, name in (await session.execute(query.order_by(col(Channel.id)))).all()]
 
 
 async def events(session: AsyncSession, fate: str, before: int | None = None, channel_id: int | None = None) -> Page:
@@ -146,3 +161,28 @@ async def _heard(session: AsyncSession, channel_id: int) -> datetime | None:
         )
         found.append(await session.scalar(query))
     return max((at for at in found if at is not None), default=None)
+
+
+async def _delay(session: AsyncSession, channel_id: int) -> timedelta | None:
+    """Of the newest message, found by its raw event: the index of messages has no channels."""
+    newest = (
+        select(col(RawEventRow.id))
+        .where(col(RawEventRow.channel_id) == channel_id, col(RawEventRow.fate) == Fate.STORED.value)
+        .order_by(col(RawEventRow.id).desc())
+        .limit(1)
+    )
+    query = select(col(Message.sent_at), col(Message.received_at)).where(
+        col(Message.raw_event_id) == newest.scalar_subquery(), ~col(Message.is_late)
+    )
+    row = (await session.execute(query.limit(1))).first()
+    return max(row[1] - row[0], timedelta()) if row else None
+
+
+async def _waiting_since(session: AsyncSession, channel_id: int) -> datetime | None:
+    oldest = (
+        select(col(RawEventRow.received_at))
+        .where(col(RawEventRow.channel_id) == channel_id, col(RawEventRow.fate) == constant(Fate.WAITING))
+        .order_by(col(RawEventRow.id))
+        .limit(1)
+    )
+    return (await session.execute(oldest)).scalar_one_or_none()

@@ -40,8 +40,9 @@ async def overall_wait(session: AsyncSession, filters: Filters) -> tuple[int, fl
 
 def first_answers(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[Any]:
     """Restrict a query to the messages with which an agent first answered a conversation; `ix_message_sent` finds the
-    outgoing ones of the period and `ix_message_thread` those before each."""
-    earlier = aliased(Message)
+    outgoing ones of the period and `ix_message_thread` those before each. Left out are conversations that began with a
+    message which came late, or which only a watched word found: nobody could have answered those in time."""
+    earlier, began = aliased(Message), aliased(Message)
     is_earlier = and_(
         col(earlier.conversation_id) == col(Message.conversation_id),
         col(earlier.direction) != Direction.NOTE.value,  # not "= out": SQLite would walk all that was ever sent
@@ -59,6 +60,13 @@ def first_answers(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[A
             filters.period.holds(col(Message.sent_at)),
             col(Message.author_kind) == AuthorKind.AGENT.value,
             ~select(col(earlier.id)).where(is_earlier).exists(),
+            ~select(col(began.id))
+            .where(
+                col(began.conversation_id) == col(Message.conversation_id),
+                col(began.sent_at) <= col(Conversation.opened_at),
+                or_(col(began.is_late), col(began.is_found)),
+            )
+            .exists(),
         )
     )
     if filters.channel_id is not None:

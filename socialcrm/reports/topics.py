@@ -51,7 +51,8 @@ class Sample:
 @dataclass(frozen=True)
 class Subject:
     """One topic. `change` is that of its share of the messages, None where the baseline has none of it; `moods` counts
-    groups by sentiment; `examples` are typical messages, each with how often it came, copies included."""
+    groups by sentiment; `examples` are typical messages, `messages` all of them, newest first, each with how often it
+    came with its copies."""
 
     phrase: str
     count: int
@@ -60,16 +61,18 @@ class Subject:
     change: float | None
     moods: Mapping[str, int]
     examples: Sequence[tuple[Said, int]]
+    messages: Sequence[tuple[Said, int]]
 
 
 @dataclass(frozen=True)
 class Talk:
-    """All subjects, and of how many messages: those that say the same count once."""
+    """All subjects, and of how many messages, the oldest of them from `since`: those that say the same count once."""
 
     subjects: Sequence[Subject]
     group_count: int
     baseline_group_count: int
     is_cut: bool
+    since: datetime | None = None
 
 
 def has_others(filters: Filters) -> bool:
@@ -97,6 +100,14 @@ def before(period: Period) -> Period:
     return Period(period.first - length, period.last - length, period.zone)
 
 
+def newest_half(filters: Filters, since: datetime) -> Filters | None:
+    """The newest half of the days from `since` to the end of the period, to compare with the other half; None of one
+    day."""
+    period = filters.period
+    days = (period.last - max(since.astimezone(period.zone).date(), period.first)).days + 1
+    return filters.on(period.last - timedelta(days=days // 2 - 1), period.last) if days > 1 else None
+
+
 @lru_cache(maxsize=2)
 def talk(sample: Sample, limit: int = 20) -> Talk:
     """Find what the messages are about. Takes up to seconds: call it off the event loop. The last few are kept."""
@@ -115,10 +126,12 @@ def talk(sample: Sample, limit: int = 20) -> Talk:
             change=_change(topic.count, found.group_count, topic.baseline_count, found.baseline_group_count),
             moods=Counter(everything[place].sentiment for place in topic.members),
             examples=[(everything[place], copies[groups[place]]) for place in topic.examples],
+            messages=[(everything[place], copies[groups[place]]) for place in sorted(topic.members)],
         )
         for topic in found.found
     ]
-    return Talk(subjects, found.group_count, found.baseline_group_count, sample.is_cut)
+    since = sample.messages[-1].sent_at if sample.messages else None
+    return Talk(subjects, found.group_count, found.baseline_group_count, sample.is_cut, since)
 
 
 def table(found: Talk) -> Table:

@@ -1,90 +1,132 @@
-"""What customers attach: fetched when somebody first looks at it, kept, and served so that it cannot run."""
+"""What people attach: shown or given as a download so that it cannot run; what agents upload to send."""
 
 import asyncio
-import hashlib
+import hmac
 import logging
-import os
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 from aiohttp import web
+from sqlmodel import col, select
 
-from connectors.base import Attachment, ConnectorError
-from socialcrm.domain.message import Message
-from socialcrm.engine.channels import ChannelGone
-from socialcrm.engine.line import Line
-from socialcrm.secrets import KeyLost
-from socialcrm.web.keys import LINE
+from connectors.registry import connector_class
+from socialcrm.domain.channel import Channel
+from socialcrm.domain.conversation import Conversation
+from socialcrm.domain.media import ANY, HEAD, SHOWN, file_name, sniff
+from socialcrm.engine import attach, files
+from socialcrm.engine.answer import CannotAnswer, check_files
+from socialcrm.web.conversation import ACTING, done
+from socialcrm.web.guard import needs
+from socialcrm.web.i18n import language, say, translations
+from socialcrm.web.keys import AGENT, LINE
+from socialcrm.web.reasons import reason
+from socialcrm.web.uploads import body, owner_of
 
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
-FOLDER = "attachments"
-SHOWN = {
-    b"\xff\xd8\xff": "image/jpeg",
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"GIF8": "image/gif",
-    b"OggS": "audio/ogg",
-    b"ID3": "audio/mpeg",
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, max-age=86400",
 }
-"""First bytes -> the types that a page may show; all else is a download. What anybody says of it is not believed."""
-HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, max-age=86400"}
 
 
 @routes.get(r"/attachments/{message:\d{1,18}}/{place:\d{1,3}}", name="attachment")
 async def show(request: web.Request) -> web.StreamResponse:
-    """The file, from our own copy after the first time."""
+    """The file, from our own copy after the first time; `?download` gives it under its name."""
     line = request.app[LINE]
-    async with line.database.read() as session:
-        message = await session.get(Message, int(request.match_info["message"]))
-    place = int(request.match_info["place"])
-    if message is None or place >= len(message.attachments):
-        raise web.HTTPNotFound
-    attachment = Attachment(**message.attachments[place])
-    path = _path(line, message.channel_id, attachment)
-    if not path.exists():
-        await _fetch(line, message.channel_id, attachment, path)
-    kind = await asyncio.to_thread(_kind, path)
-    headers = dict(HEADERS)
-    if not kind:
-        headers["Content-Disposition"] = (
-            f'attachment; filename="attachment-{message.id}-{place}{_ending(attachment.name)}"'
-        )
-    return web.FileResponse(path, headers={**headers, "Content-Type": kind or "application/octet-stream"})
-
-
-def _path(line: Line, channel_id: int, attachment: Attachment) -> Path:
-    name = hashlib.sha256(f"{channel_id}:{attachment.external_id}".encode()).hexdigest()
-    return line.settings.storage.folder / FOLDER / name[:2] / name
-
-
-async def _fetch(line: Line, channel_id: int, attachment: Attachment, path: Path) -> None:
     try:
-        connector = await line.channels.connector(channel_id)
-        content = await connector.fetch(attachment)
-    except (ConnectorError, ChannelGone, KeyLost) as error:
-        raise web.HTTPBadGateway(text=str(error)) from error
-    await asyncio.to_thread(_keep, path, content)
+        entry = await attach.fetch(line, int(request.match_info["message"]), int(request.match_info["place"]))
+    except LookupError:
+        raise web.HTTPNotFound from None
+    except attach.CannotFetch as error:
+        raise web.HTTPBadGateway(text=_said(request, error)) from error
+    path = files.path_of(line.settings.storage.folder, entry["sha256"])
+    if not path.exists():
+        raise web.HTTPGone(text=say(request, "This file was deleted here."))
+    return await serve(path, str(entry.get("name") or ""), is_download="download" in request.query)
 
 
-def _keep(path: Path, content: bytes) -> None:
-    """Write under another name first: nobody ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(f".{os.getpid()}")
-    half.write_bytes(content)
-    half.replace(path)
+@routes.post(
+    r"/inbox/{id:\d{1,18}}/messages/{message:\d{1,18}}/attachments/{place:\d{1,3}}/again", name="attachment_again"
+)
+@needs(*ACTING)
+async def fetch_again(request: web.Request) -> web.StreamResponse:
+    """Ask the platform once more for a file; the thread then shows it, or says why not."""
+    numbers = {name: int(request.match_info[name]) for name in ("message", "place")}
+    try:
+        await attach.fetch(request.app[LINE], numbers["message"], numbers["place"], again=True)
+    except LookupError:
+        raise web.HTTPNotFound from None
+    except attach.CannotFetch:
+        log.info("an attachment of message %s still cannot be fetched", numbers["message"])
+    return await done(request)
 
 
-def _kind(path: Path) -> str:
+@routes.post(r"/inbox/{id:\d{1,18}}/files", name="conversation_files")
+@needs(*ACTING)
+async def upload(request: web.Request) -> web.StreamResponse:
+    """Keep a file that an agent is about to send: the body is its content, `?name=` its name."""
+    line, number = request.app[LINE], int(request.match_info["id"])
+    query = select(Conversation, Channel).join(Channel, col(Channel.id) == col(Conversation.channel_id))
+    async with line.database.read() as session:
+        row = (await session.execute(query.where(col(Conversation.id) == number))).first()
+    if row is None:
+        raise web.HTTPNotFound
+    content = await body(request, int(line.settings.storage.attachment_mb * 1_000_000))
+    if content is None:
+        limit = f"{line.settings.storage.attachment_mb:g}"
+        raise web.HTTPRequestEntityTooLarge(
+            0, text=say(request, "The file is too large: this server takes %(limit)s MB.", limit=limit)
+        )
+    owner, folder = owner_of(number, request[AGENT].id), line.settings.storage.folder
+    try:
+        kept = await asyncio.to_thread(files.keep_upload, folder, owner, content, request.query.get("name", ""))
+        check_files(connector_class(row[1].connector).limits, row[0].kind, [kept])
+    except files.CannotKeep as error:
+        raise web.HTTPInsufficientStorage(text=_said(request, error)) from error
+    except CannotAnswer as error:
+        raise web.HTTPUnprocessableEntity(text=_said(request, error)) from error
+    shown = {"file": f"{kept.sha256}:{kept.name}", "name": kept.name, "type": kept.content_type, "size": kept.size}
+    return web.json_response(shown)
+
+
+@routes.get(r"/files/{until:\d{1,12}}/{signature:[0-9a-f]{40}}/{sha256:[0-9a-f]{64}}/{name}", name="file")
+async def give(request: web.Request) -> web.StreamResponse:
+    """A file for whoever holds an address that we signed: a platform that fetches it, a visitor of the chat."""
+    line, until, sha256 = request.app[LINE], int(request.match_info["until"]), request.match_info["sha256"]
+    expected = files.signature(line, sha256, until)
+    path = files.path_of(line.settings.storage.folder, sha256)
+    is_ours = hmac.compare_digest(expected, request.match_info["signature"]) and until >= line.now().timestamp()
+    if not is_ours or not path.exists():
+        raise web.HTTPNotFound
+    response = await serve(path, request.match_info["name"], is_download="download" in request.query)
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
+
+
+async def serve(path: Path, name: str, *, is_download: bool = False) -> web.FileResponse:
+    """A file of the store: shown where it is a picture, a sound or a video by its bytes, else a download."""
+    kind = await asyncio.to_thread(_sniffed, path, name)
+    headers = {**HEADERS, "Content-Type": kind if kind in SHOWN else ANY}
+    if is_download or kind not in SHOWN:
+        headers["Content-Disposition"] = disposition(name)
+    return web.FileResponse(path, headers=headers)
+
+
+def disposition(name: str) -> str:
+    """A download under this name (RFC 6266)."""
+    name = file_name(name) or "file"
+    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _sniffed(path: Path, name: str) -> str:
     with path.open("rb") as file:
-        first = file.read(16)
-    if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
-        return "image/webp"
-    if first[4:8] == b"ftyp":
-        return "video/mp4"
-    return next((kind for start, kind in SHOWN.items() if first.startswith(start)), "")
+        return sniff(file.read(HEAD), name)
 
 
-def _ending(name: str) -> str:
-    """The ending of a file's name where it is plain."""
-    ending = Path(name).suffix
-    return ending if ending.isascii() and ending[1:].isalnum() and len(ending) <= 8 else ""
+def _said(request: web.Request, error: Exception) -> str:
+    return reason(str(error), translations(language(request)).gettext)

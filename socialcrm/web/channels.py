@@ -9,6 +9,7 @@ from connectors.base import Connector
 from connectors.registry import CONNECTORS, connector_class
 from socialcrm.domain.channel import Channel, ChannelStatus
 from socialcrm.domain.people import Role
+from socialcrm.engine import watch
 from socialcrm.engine.line import Line
 from socialcrm.reports.accounts import Account, accounts
 from socialcrm.reports.period import midnight
@@ -16,7 +17,8 @@ from socialcrm.secrets import KeyLost
 from socialcrm.web import connecting
 from socialcrm.web.connecting import Form, NotConnected
 from socialcrm.web.guard import needs
-from socialcrm.web.i18n import language, translations
+from socialcrm.web.health import ENDS_SOON, Health, opened, quota_of
+from socialcrm.web.i18n import Formats, language, translations
 from socialcrm.web.keys import AGENT, LINE
 from socialcrm.web.page import page
 
@@ -28,7 +30,11 @@ MAY_LOOK = (Role.SUPERVISOR, Role.ADMIN)
 @needs(*MAY_LOOK)
 async def channels(request: web.Request) -> web.Response:
     """How every channel is."""
-    return await _page(request, "channels/list.html", accounts=await _accounts(request.app[LINE]))
+    line = request.app[LINE]
+    found = await _accounts(line)
+    health = _health(request)
+    faults = {a.channel.id: health.faults(a, opened(line.channels, a.channel)) for a in found}
+    return await _page(request, "channels/list.html", accounts=found, faults=faults)
 
 
 @routes.get("/channels/new", name="channel_kinds")
@@ -96,6 +102,21 @@ async def do(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/channels/{row.id}")
 
 
+@routes.post(r"/channels/{id:\d{1,18}}/watch", name="channel_watch")
+@needs(Role.ADMIN)
+async def watched_words(request: web.Request) -> web.StreamResponse:
+    """Other words to look for in public, one a line; a word that stays goes on where its search ended."""
+    row, known = await _channel(request)
+    if known is None or not known.can("search"):
+        raise web.HTTPNotFound
+    words = watch.read_words((await _sent(request)).get("words", ""))
+    async with request.app[LINE].database.write() as session:
+        kept = await session.get_one(Channel, row.id, with_for_update=True)
+        kept.settings = {**kept.settings, watch.WATCH: words}
+        kept.watch_cursors = {word: state for word, state in kept.watch_cursors.items() if word in words}
+    raise web.HTTPSeeOther(f"/channels/{row.id}?watched=yes#watch")
+
+
 async def _one(
     request: web.Request, row: Channel, known: type[Connector] | None, form: Form | None = None, status: int = 200
 ) -> web.Response:
@@ -110,13 +131,17 @@ async def _one(
             kept = [key for key, value in connector.config.credentials.items() if value]
         except KeyLost:
             copies = ()
-    values = connecting.shown(known.fields, {k: str(v) for k, v in row.settings.items()}) if known else {}
+    values = connecting.shown(known.asked(kept), {k: str(v) for k, v in row.settings.items()}) if known else {}
     return await _page(
         request,
         "channels/channel.html",
         status,
         account=account,
         channel=account.channel,
+        faults=_health(request).faults(account, opened(line.channels, account.channel)),
+        watched=watch.states(account.channel),
+        can_watch=bool(known and known.can("search")),
+        most_watched=watch.MOST,
         known=known,
         copies=copies,
         kept=kept,
@@ -143,6 +168,8 @@ async def _page(request: web.Request, template: str, status: int = 200, **contex
         said=catalogue.gettext,
         state=state,
         kind_label=_label,
+        quota_of=quota_of,
+        ends_soon=ENDS_SOON,
         is_admin=request[AGENT].role == Role.ADMIN,
         **context,
     )
@@ -154,7 +181,12 @@ def state(channel: Channel) -> str:
         return "signed_out" if channel.credentials else "disconnected"
     if channel.status == ChannelStatus.PAUSED:
         return "paused"
-    return "trouble" if channel.error else "active"
+    return "trouble" if channel.error or channel.probe_error else "active"
+
+
+def _health(request: web.Request) -> Health:
+    line, lang = request.app[LINE], language(request)
+    return Health(translations(lang), Formats(lang, line.settings.engagement.time_zone), line.now())
 
 
 async def _accounts(line: Line) -> list[Account]:

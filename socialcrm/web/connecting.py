@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import col
 
-from connectors.base import Account, ChannelConfig, Connector, ConnectorError, Field
-from socialcrm.domain.channel import Channel, ChannelStatus
+from connectors.base import Account, ChannelConfig, Connector, ConnectorError, Field, Keeper
+from socialcrm.domain.channel import Channel, ChannelStatus, open_gap
 from socialcrm.engine.line import Line
 from socialcrm.secrets import KeyLost, new_token
 from socialcrm.web.words import N_
@@ -21,6 +23,7 @@ ACCOUNT = "account_id"
 """Setting that holds who we are on the platform, so that nobody connects an account twice or swaps it for another."""
 HOOK_SECRET = "webhook_secret"  # noqa: S105 - the name of a credential
 LENGTH = 4000
+ANOTHER = N_("This is another account than before. Connect it as a new channel.")
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,10 @@ class NotConnected(Exception):
         self.form = form
 
 
-def filled_in(known: type[Connector], sent: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
+def filled_in(fields: tuple[Field, ...], sent: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
     """The values of a form; a secret that was left empty stays as it is kept. Raises NotConnected."""
     values, errors = {}, {}
-    for asked in known.fields:
+    for asked in fields:
         value = sent.get(asked.key, "").strip()
         if asked.is_secret and not value:
             value = kept.get(asked.key, "")
@@ -54,7 +57,7 @@ def filled_in(known: type[Connector], sent: Mapping[str, str], kept: Mapping[str
             errors[asked.key] = N_("This is too long.")
         values[asked.key] = value
     if errors:
-        raise NotConnected(Form(shown(known.fields, values), errors))
+        raise NotConnected(Form(shown(fields, values), errors))
     return values
 
 
@@ -63,18 +66,36 @@ def shown(fields: tuple[Field, ...], values: Mapping[str, str]) -> dict[str, str
     return {asked.key: values.get(asked.key, "") for asked in fields if not asked.is_secret}
 
 
+def split(fields: tuple[Field, ...], values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Settings and credentials."""
+    secrets = {asked.key: values[asked.key] for asked in fields if asked.is_secret}
+    return shown(fields, values), secrets
+
+
 async def connect(line: Line, name: str, known: type[Connector], sent: Mapping[str, str]) -> Channel:
     """Try the account and keep it as a new channel. Raises NotConnected."""
-    values = filled_in(known, sent, {})
-    settings, credentials = _split(known, values, {})
-    account = await _try(known, values, settings, credentials)
-    if known.is_one_account() and await _is_connected(line, name, account):
-        raise NotConnected(Form(shown(known.fields, values), {"": N_("This account is connected already.")}))
+    settings, credentials = split(known.fields, filled_in(known.fields, sent, {}))
+    return await keep(line, name, known, settings, credentials, sent.get("name", ""))
+
+
+async def keep(
+    line: Line,
+    name: str,
+    known: type[Connector],
+    settings: Mapping[str, str],
+    credentials: Mapping[str, str],
+    called: str = "",
+) -> Channel:
+    """Try an account and keep it as a new channel. Raises NotConnected."""
+    credentials = {**_made(known, {}), **credentials}
+    account = await _try(known, settings, credentials)
+    if known.is_one_account() and account.external_id in await connected(line, name):
+        raise NotConnected(Form(settings, {"": N_("This account is connected already.")}))
     now = line.now()
     channel = Channel(
         connector=name,
         key=new_token(),
-        name=(sent.get("name", "").strip() or account.name)[:200],
+        name=(called.strip() or account.name)[:200],
         settings={**settings, ACCOUNT: account.external_id},
         credentials=line.vault.encrypt(credentials),
         created_at=now,
@@ -89,28 +110,62 @@ async def connect(line: Line, name: str, known: type[Connector], sent: Mapping[s
 
 async def reconnect(line: Line, channel: Channel, known: type[Connector], sent: Mapping[str, str]) -> None:
     """Try the account again with what was filled in, and go on with the same channel. Raises NotConnected."""
-    try:
-        kept = line.vault.decrypt(channel.credentials)
-    except KeyLost:
-        kept = {}
-    values = filled_in(known, sent, kept)
-    settings, credentials = _split(known, values, kept)
-    settings = {**channel.settings, **settings}
-    account = await _try(known, values, settings, credentials)
+    kept = kept_credentials(line, channel)
+    fields = known.asked([key for key, value in kept.items() if value])
+    settings, credentials = split(fields, filled_in(fields, sent, kept))
+    changed = {key: value for key, value in credentials.items() if value != kept.get(key)}
+    await keep_again(line, channel, known, settings, changed, sent.get("name", ""))
+
+
+async def keep_again(
+    line: Line,
+    channel: Channel,
+    known: type[Connector],
+    settings: Mapping[str, str],
+    credentials: Mapping[str, str],
+    called: str = "",
+    *,
+    is_whole: bool = False,
+) -> None:
+    """Try the account of a channel again and go on with it. `credentials` are those that changed, beside which the
+    others stay; or, where they are the whole of a new sign-in, all there are. Raises NotConnected."""
+    kept = kept_credentials(line, channel)
+    made = _made(known, kept)
+    before = made if is_whole else {**kept, **made}
+    plain = {**channel.settings, **settings}
+    account = await _try(
+        known, plain, {**before, **credentials}, None if is_whole else line.channels.keeper(channel.id or 0)
+    )
     if known.is_one_account() and channel.settings.get(ACCOUNT, account.external_id) != account.external_id:
-        problem = N_("This is another account than before. Connect it as a new channel.")
-        raise NotConnected(Form(shown(known.fields, values), {"": problem}))
+        raise NotConnected(Form(settings, {"": ANOTHER}))
     now = line.now()
     async with line.database.write() as session:
         row = await session.get_one(Channel, channel.id, with_for_update=True)
-        row.settings = {**settings, ACCOUNT: account.external_id}
-        row.credentials = line.vault.encrypt(credentials)
-        row.name = (sent.get("name", "").strip() or row.name)[:200]
+        # Read anew: the platform may have renewed them while the account was tried.
+        before = made if is_whole else {**kept_credentials(line, row), **made}
+        row.settings = {**row.settings, **settings, ACCOUNT: account.external_id}
+        row.credentials = line.vault.encrypt({**before, **credentials})
+        row.name = (called.strip() or row.name)[:200]
         row.status, row.error, row.changed_at, row.succeeded_at = ChannelStatus.ACTIVE, "", now, now
         row.poll_after_at = row.send_after_at = None
     await line.channels.forget(row.id or 0)
     await _tell_platform(line, row)
     line.work.set()
+
+
+def kept_credentials(line: Line, channel: Channel) -> dict[str, str]:
+    """The credentials of a channel; none where their key is lost."""
+    try:
+        return line.vault.decrypt(channel.credentials)
+    except KeyLost:
+        return {}
+
+
+async def connected(line: Line, name: str) -> set[str]:
+    """The accounts of a kind that are connected."""
+    async with line.database.read() as session:
+        settings = await session.scalars(select(col(Channel.settings)).where(col(Channel.connector) == name))
+        return {str(each[ACCOUNT]) for each in settings if ACCOUNT in each}
 
 
 async def disconnect(line: Line, channel: Channel) -> None:
@@ -120,6 +175,7 @@ async def disconnect(line: Line, channel: Channel) -> None:
         row = await session.get_one(Channel, channel.id, with_for_update=True)
         row.status, row.credentials, row.changed_at = ChannelStatus.SIGNED_OUT, "", line.now()
         row.error, row.error_at = "", None
+        open_gap(row, line.now())
     await line.channels.forget(row.id or 0)
 
 
@@ -136,17 +192,29 @@ async def set_paused(line: Line, channel_id: int, *, is_paused: bool) -> None:
 
 
 async def _try(
-    known: type[Connector], values: Mapping[str, str], settings: Mapping[str, str], credentials: Mapping[str, str]
+    known: type[Connector],
+    settings: Mapping[str, Any],
+    credentials: Mapping[str, str],
+    keeper: Keeper | None = None,
 ) -> Account:
     plain = {key: value for key, value in settings.items() if key != "api_url"}
+    async with asked(known, ChannelConfig(plain, credentials, settings.get("api_url"), keeper=keeper)) as connector:
+        return await connector.connect()
+
+
+@asynccontextmanager
+async def asked(known: type[Connector], config: ChannelConfig) -> AsyncIterator[Connector]:
+    """A connector to ask the platform something with; what goes wrong is raised as NotConnected."""
     problem = ""
     try:
-        connector = known(ChannelConfig(plain, credentials, settings.get("api_url")))
+        connector = known(config)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                return await connector.connect()
+                yield connector
         finally:
             await connector.close()
+    except NotConnected:
+        raise
     except ConnectorError as error:
         problem = error.reason
     except TimeoutError:
@@ -154,23 +222,13 @@ async def _try(
     except Exception as error:
         log.exception("a channel could not be tried")
         problem = f"Internal error ({type(error).__name__}): see the log."
-    raise NotConnected(Form(shown(known.fields, values), {"": problem}))
+    if problem:
+        raise NotConnected(Form({key: str(value) for key, value in config.settings.items()}, {"": problem}))
 
 
-def _split(
-    known: type[Connector], values: Mapping[str, str], kept: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Settings and credentials; secrets that nobody types are made where they are not kept."""
-    settings = {asked.key: values[asked.key] for asked in known.fields if not asked.is_secret}
-    credentials = {asked.key: values[asked.key] for asked in known.fields if asked.is_secret}
-    made = {key: kept.get(key) or new_token() for key in known.made_secrets}
-    return settings, {**credentials, **made}
-
-
-async def _is_connected(line: Line, name: str, account: Account) -> bool:
-    async with line.database.read() as session:
-        channels = (await session.execute(select(Channel).where(col(Channel.connector) == name))).scalars().all()
-    return any(channel.settings.get(ACCOUNT) == account.external_id for channel in channels)
+def _made(known: type[Connector], kept: Mapping[str, str]) -> dict[str, str]:
+    """Secrets that nobody types; made where they are not kept."""
+    return {key: kept.get(key) or new_token() for key in known.made_secrets}
 
 
 async def _tell_platform(line: Line, channel: Channel, *, is_off: bool = False) -> None:

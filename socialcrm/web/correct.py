@@ -11,7 +11,7 @@ from socialcrm.domain.message import Analysis, Message
 from socialcrm.domain.people import Agent
 from socialcrm.domain.teaching import LABELS, Correction, Source, label_of, newest, questions
 from socialcrm.engine import correct
-from socialcrm.web.conversation import ACTING, _done
+from socialcrm.web.conversation import ACTING, done
 from socialcrm.web.guard import needs
 from socialcrm.web.i18n import language, say, translations
 from socialcrm.web.keys import AGENT, LINE
@@ -67,7 +67,7 @@ async def teach(request: web.Request) -> web.StreamResponse:
     except correct.CannotCorrect as error:
         sentence = reason(str(error), translations(language(request)).gettext)
         raise web.HTTPUnprocessableEntity(text=sentence) from None
-    return await _done(request)
+    return await done(request)
 
 
 async def _save(session: AsyncSession, request: web.Request, message: Message, chosen: dict[str, str]) -> None:

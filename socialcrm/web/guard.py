@@ -15,7 +15,7 @@ from socialcrm.web.i18n import say
 from socialcrm.web.keys import AGENT, LINE, SESSION
 
 COOKIE = "socialcrm_session"
-PUBLIC = ("/sign-in", "/static/", "/hooks/", "/widget/", "/s/", "/demo/", "/health")
+PUBLIC = ("/sign-in", "/static/", "/hooks/", "/widget/", "/files/", "/s/", "/demo/", "/health")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 SEEN_EVERY = timedelta(minutes=5)
 

@@ -15,6 +15,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 from babel.support import NullTranslations, Translations
+from babel.units import format_unit
 
 from socialcrm.domain.people import Agent
 from socialcrm.web.keys import AGENT
@@ -118,6 +119,11 @@ class Formats:
         """12,345.6."""
         pattern = None if digits is None else f"#,##0.{'0' * digits}" if digits else "#,##0"
         return format_decimal(value, pattern, locale=self.locale)
+
+    def size(self, value: float) -> str:
+        """A number of bytes: 340 kB, 1.2 MB."""
+        number, unit = (value / 1_000_000, "megabyte") if value >= 1_000_000 else (value / 1000, "kilobyte")
+        return format_unit(round(number, 1) if number < 10 else round(number), unit, "short", locale=self.locale)
 
     def percent(self, value: float, digits: int = 0) -> str:
         """A share of 1 as 42%."""

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from datetime import UTC
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from connectors.base import kind_of
+from socialcrm.domain.media import RISKY, SHOWN
 from socialcrm.domain.people import Role
+from socialcrm.reports.accounts import signed_out
 from socialcrm.web.i18n import LANGUAGES, Formats, direction, language, translations
 from socialcrm.web.keys import AGENT, LINE, SESSION
+from socialcrm.web.named import names
 from socialcrm.web.reasons import deed, reason
 from socialcrm.web.signals import tags
 from socialcrm.web.words import N_, word
@@ -26,7 +31,7 @@ EVERYBODY = tuple(Role)
 NAVIGATION: tuple[tuple[str, str, str, tuple[Role, ...]], ...] = (
     ("inbox", "/inbox", N_("Inbox"), EVERYBODY),
     ("reports", "/reports", N_("Reports"), (Role.SUPERVISOR, Role.ANALYST, Role.ADMIN)),
-    ("understanding", "/understanding", N_("Understanding"), (Role.SUPERVISOR, Role.ADMIN)),
+    ("understanding", "/understanding", N_("Under\u00adstanding"), (Role.SUPERVISOR, Role.ADMIN)),
     ("channels", "/channels", N_("Channels"), (Role.SUPERVISOR, Role.ADMIN)),
     ("ledger", "/ledger", N_("Ledger"), (Role.SUPERVISOR, Role.ADMIN)),
 )
@@ -35,9 +40,18 @@ NAVIGATION: tuple[tuple[str, str, str, tuple[Role, ...]], ...] = (
 
 async def page(request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
     """A rendered template as a response that no cache keeps."""
-    text = render(request, template, **context)
+    text = render(request, template, lost=await _lost(request), **context)
     headers = {"Cache-Control": "no-store", "Vary": "HX-Request-Type, Accept-Language, Cookie"}
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
+
+
+async def _lost(request: web.Request) -> list[tuple[int, str]]:
+    """The channels that are signed out, for those who can do something about it."""
+    agent = request.get(AGENT)
+    if agent is None or agent.role not in (Role.SUPERVISOR, Role.ADMIN) or is_partial(request):
+        return []
+    async with request.app[LINE].database.read() as session:
+        return await signed_out(session)
 
 
 def is_partial(request: web.Request) -> bool:
@@ -60,6 +74,7 @@ def render(request: web.Request, template: str, **context: Any) -> str:
         "languages": LANGUAGES,
         "navigation": _navigation(request),
         "now": line.now(),
+        "lost": (),
         "url": lambda name, query=None, **parts: _url(request, name, query, parts),
         **context,
     }
@@ -82,13 +97,18 @@ def environment(lang: str, zone: str) -> Environment:
     formats = Formats(lang, zone)
     for name in ("date", "time", "moment", "day", "local_day", "ago", "duration", "number", "percent"):
         made.filters[name] = getattr(formats, name)
+    made.filters["as_time"] = datetime.fromisoformat
     made.filters["iso"] = lambda value: value.astimezone(UTC).isoformat(timespec="seconds")
     made.filters["word"] = lambda value, kind: catalogue.gettext(word(kind, value))
     made.filters["reason"] = lambda text: reason(text, catalogue.gettext)
     made.filters["deed"] = lambda text: deed(text, catalogue.gettext)
+    made.filters["named"] = lambda message: names(message.text, message.sent_at, formats)
     made.filters["signals"] = lambda text: tags(text, catalogue.gettext)
     made.filters["hue"] = lambda number: f"hue-{int(number) % 6}"
     made.filters["initials"] = initials
+    made.filters["file_kind"] = file_kind
+    made.filters["is_risky"] = lambda entry: entry.get("content_type") in RISKY
+    made.filters["size"] = formats.size
     made.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
     made.globals.update(icon=icon, static=static)
     return made
@@ -112,6 +132,14 @@ def static(path: str) -> str:
 def version(path: str, _changed_ns: int) -> str:
     """A short hash of a built file."""
     return hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:12]
+
+
+def file_kind(entry: Mapping[str, Any]) -> str:
+    """How a page shows an attachment: by its bytes once we have them, before that by what its sender says."""
+    if not entry.get("sha256"):
+        return str(entry.get("kind") or "document")
+    kind = str(entry.get("content_type"))
+    return kind_of(kind) if kind in SHOWN else "document"
 
 
 def initials(name: str) -> str:

@@ -10,6 +10,8 @@ from socialcrm.web.words import N_, WORDS, word
 
 _FIXED = (
     N_("all its conditions hold"),
+    N_("a watched word found it: nobody wrote to us"),
+    N_("it is public, and was written while we were away"),
     N_("it is a complaint"),
     N_("it is not a complaint"),
     N_("the analysis is sure"),
@@ -20,6 +22,15 @@ _FIXED = (
     N_("answered from the FAQ"),
     N_("nothing new"),
     N_("case"),
+    N_("This message cannot be answered in private."),
+    N_("It is too late to answer this comment in private."),
+    N_("This comment was answered in private already: the channel allows that once."),
+    N_("A private answer to a comment carries no files."),
+    N_("The channel takes no answer until the customer writes again."),
+    N_("This cannot be done with this message."),
+    N_("This channel is stopped: nothing can be done there until it runs again."),
+    N_("Somebody is busy with this message: look again in a moment."),
+    N_("The picture is too large for this server."),
     N_("There is nothing to write down: type a note first."),
     N_("There is nothing to send: write a text first."),
     N_("This message is not waiting for a decision."),
@@ -32,6 +43,14 @@ _FIXED = (
     N_("The shipped model is in use: there is nothing to go back to."),
     N_("Another training has just ended: look at what it made before you train again."),
     N_("Something went wrong on our side. It has been logged; try again in a moment."),
+    N_("This channel takes no files."),
+    N_("An uploaded file is no longer there: attach it again."),
+    N_("The file is no longer in the storage folder: attach it again."),
+    N_("The file is still being fetched: try again in a moment."),
+    N_("There is no room left on the server's disk: tell an administrator, then try again."),
+    N_("The server cannot store the file: tell an administrator, then try again."),
+    N_("A part of it was sent, and that could not be written down."),
+    N_("A part of it was sent while somebody else settled it."),
 )
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
@@ -57,7 +76,49 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?P<missing>\d+) more corrections are needed: there are (?P<count>\d+) of (?P<least>\d+)\."),
         N_("%(missing)s more corrections are needed: there are %(count)s of %(least)s."),
     ),
+    (
+        re.compile(
+            r"(?P<missing>\d+) more corrections are needed: there are (?P<count>\d+) of (?P<least>\d+), "
+            r"without those of (?P<fields>.+), which another model fills\."
+        ),
+        N_(
+            "%(missing)s more corrections are needed: there are %(count)s of %(least)s, without those of %(fields)s, "
+            "which another model fills."
+        ),
+    ),
     (re.compile(r"The model cannot be refitted: (?P<because>.+)"), N_("The model cannot be refitted: %(because)s")),
+    (
+        re.compile(r"This channel takes (?P<limit>\d+) files at once; these are (?P<number>\d+)\."),
+        N_("This channel takes %(limit)s files at once; these are %(number)s."),
+    ),
+    (
+        re.compile(r"This channel does not take files like (?P<file>.+)\."),
+        N_("This channel does not take files like %(file)s."),
+    ),
+    (
+        re.compile(r"(?P<file>.+) is too large: this channel takes (?P<size>[\d.]+) MB\."),
+        N_("%(file)s is too large: this channel takes %(size)s MB."),
+    ),
+    (
+        re.compile(r"The files are too large together: this channel takes (?P<size>[\d.]+) MB\."),
+        N_("The files are too large together: this channel takes %(size)s MB."),
+    ),
+    (
+        re.compile(r"The file has (?P<bytes>[\d,]+) bytes; this server keeps (?P<most>[\d,]+)\."),
+        N_("The file has %(bytes)s bytes; this server keeps %(most)s."),
+    ),
+    (
+        re.compile(r"The customer has blocked the bot: nothing is delivered to them any more\. (?P<words>.+)"),
+        N_("The customer has blocked the bot: nothing is delivered to them any more. %(words)s"),
+    ),
+    (
+        re.compile(r"The customer's account no longer exists\. (?P<words>.+)"),
+        N_("The customer's account no longer exists. %(words)s"),
+    ),
+    (
+        re.compile(r"The customer has not started the bot yet: only then may it write to them\. (?P<words>.+)"),
+        N_("The customer has not started the bot yet: only then may it write to them. %(words)s"),
+    ),
 )
 
 

@@ -13,6 +13,8 @@ from socialcrm.web.page import is_partial
 from socialcrm.web.reports import MAY_READ, asked_filters, choices, csv_file, report_page
 
 routes = web.RouteTableDef()
+SHOWN = 200
+"""Messages of a phrase that its page shows."""
 TURN = web.AppKey("TURN", asyncio.Lock)
 """Held while topics are found: one at a time leaves the processor to the others."""
 
@@ -35,7 +37,30 @@ async def page(request: web.Request) -> web.Response:
         moods=SENTIMENTS,
         most=topics.MOST,
         before=topics.before(filters.period),
-        shown={"against": against} if against != "before" else {},
+        half=topics.newest_half(filters, found.since) if found.since and not found.baseline_group_count else None,
+        shown=_shown(against),
+        **context,
+    )
+
+
+@routes.get("/reports/topics/messages", name="report_topic_messages")
+@needs(*MAY_READ)
+async def messages(request: web.Request) -> web.Response:
+    """Every message that says a phrase, the newest first; one that was passed on is there once."""
+    filters, against = asked_filters(request), _against(request)
+    phrase = request.query.get("phrase", "")
+    talk = await _talk(request, filters, against)
+    async with request.app[LINE].database.read() as session:
+        context = await choices(session, filters)
+    return await report_page(
+        request,
+        "reports/topic_messages.html",
+        filters,
+        phrase=phrase,
+        subject=next((subject for subject in talk.subjects if subject.phrase == phrase), None),
+        against=against,
+        most=SHOWN,
+        shown={**_shown(against), "phrase": phrase},
         **context,
     )
 
@@ -55,6 +80,11 @@ async def _talk(request: web.Request, filters: Filters, against: topics.Against)
         sample = await topics.sample(session, filters, against)
     async with request.app[TURN]:
         return await asyncio.to_thread(topics.talk, sample)
+
+
+def _shown(against: topics.Against) -> dict[str, str]:
+    """What an address carries on beside the filters."""
+    return {"against": against} if against != "before" else {}
 
 
 def _against(request: web.Request) -> topics.Against:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from aiohttp import web
+from babel.dates import format_date
 
 from socialcrm.domain.people import Role
 from socialcrm.domain.teaching import LABELS, SampleItem
 from socialcrm.engine import sample as engine
 from socialcrm.engine.correct import CannotCorrect
 from socialcrm.web.guard import needs
-from socialcrm.web.i18n import language, say, translations
+from socialcrm.web.i18n import Formats, language, say, translations
 from socialcrm.web.keys import AGENT, LINE
 from socialcrm.web.page import is_partial, page
 from socialcrm.web.reasons import reason
@@ -88,8 +89,21 @@ async def _shown(request: web.Request, template: str) -> web.Response:
         drawn = await engine.progress(session)
         turn = await engine.next_turn(session, drawn.week) if drawn else None
     return await page(
-        request, template, nav="understanding", drawn=drawn, turn=turn, labels=LABELS, question=_asker(request)
+        request,
+        template,
+        nav="understanding",
+        drawn=drawn,
+        drawn_week=week_of(request, drawn),
+        turn=turn,
+        labels=LABELS,
+        question=_asker(request),
     )
+
+
+def week_of(request: web.Request, drawn: engine.Progress | None) -> str:
+    """The Monday of a sample's week, in the words of the screen."""
+    formats = Formats(language(request), request.app[LINE].settings.engagement.time_zone)
+    return format_date(drawn.monday, "long", locale=formats.locale) if drawn else ""
 
 
 def _asker(request: web.Request) -> Callable[[str], str]:

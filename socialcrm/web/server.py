@@ -9,8 +9,10 @@ from aiohttp.typedefs import Handler
 
 from socialcrm.engine.line import Line
 from socialcrm.web import (
+    actions,
     attachments,
     channels,
+    composing,
     conversation,
     correct,
     demo_site,
@@ -18,6 +20,8 @@ from socialcrm.web import (
     ledger,
     live,
     me,
+    oauth,
+    posts,
     report_topics,
     reports,
     sample,
@@ -55,6 +59,9 @@ PAGES = (
     me,
     inbox,
     conversation,
+    composing,
+    actions,
+    posts,
     correct,
     suggestions,
     why,
@@ -63,6 +70,7 @@ PAGES = (
     report_topics,
     reports,
     channels,
+    oauth,
     ledger,
     understanding,
     sample,

@@ -55,7 +55,7 @@ async def _page(request: web.Request, number: int) -> web.Response:
     await _check(request, number)
     offers = await request.app[SUGGESTIONS].offers(number)
     told: Any = translations(language(request)).gettext
-    texts = [_HIDDEN.sub(lambda found: f"[{told(word('hidden', found[1]))}]", offer.text) for offer in offers]
+    texts = [_HIDDEN.sub(lambda found: f"[{told(word('entity', found[1]))}]", offer.text) for offer in offers]
     return await page(
         request, "inbox/suggestions.html", conversation_id=number, offers=list(zip(offers, texts, strict=True))
     )

@@ -8,14 +8,15 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from connectors.base import Connector
+from connectors.base import Connector, MessageKind
 from connectors.registry import connector_class
 from socialcrm.domain.case import Case
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Contact
 from socialcrm.domain.conversation import Conversation, ConversationEvent, EventKind
-from socialcrm.domain.message import Analysis, Message, RuleTrace
+from socialcrm.domain.message import Analysis, Delivery, Direction, Message, RuleTrace
 from socialcrm.domain.people import Agent, Team
+from socialcrm.domain.post import Post
 from socialcrm.domain.survey import Survey
 from socialcrm.domain.teaching import Correction, newest
 
@@ -44,6 +45,14 @@ class Thread:
     items: Sequence[Item]
     first: int | None
     older: int | None
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Contact's number -> name: under one comment several people may write."""
+
+    @property
+    def private_answers(self) -> set[int | None]:
+        """The public comments that got an answer in private, as far as it did not fail."""
+        sent = [item.message for item in self.items if item.message and item.message.direction == Direction.OUT]
+        return {m.answers_id for m in sent if m.kind == MessageKind.DIRECT_MESSAGE and m.delivery != Delivery.FAILED}
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,8 @@ class Head:
     agents: Sequence[Agent]
     names: dict[int, str] = field(default_factory=dict)
     """Agent's number -> name, of all there ever were."""
+    post: Post | None = None
+    """What the comments stand under, where that is no message of this thread itself."""
 
     @property
     def connector(self) -> type[Connector]:
@@ -99,7 +110,18 @@ async def head(session: AsyncSession, conversation_id: int) -> Head | None:
         case,
         [a for a in agents if a.is_active and a.role != "analyst"],
         {a.id or 0: a.name for a in agents},
+        await _post(session, conversation),
     )
+
+
+async def _post(session: AsyncSession, conversation: Conversation) -> Post | None:
+    post = await session.get(Post, conversation.post_id) if conversation.post_id else None
+    if post is None:
+        return None
+    same = select(Message.id).where(
+        col(Message.conversation_id) == conversation.id, col(Message.external_id) == post.external_id
+    )
+    return post if await session.scalar(same.limit(1)) is None else None
 
 
 async def thread(
@@ -126,7 +148,9 @@ async def thread(
     items += await _events(session, conversation_id, start, end)
     items += await _surveys(session, conversation_id, start, end)
     items.sort(key=lambda item: (item.at, item.order))
-    return Thread(items, found[-1].id if found else None, older)
+    people = select(col(Contact.id), col(Contact.name)).where(col(Contact.id).in_({m.contact_id for m in found}))
+    names = {number or 0: name for number, name in (await session.execute(people)).all()}
+    return Thread(items, found[-1].id if found else None, older, names)
 
 
 async def _messages(session: AsyncSession, found: Sequence[Message]) -> list[Item]:

@@ -8,10 +8,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from socialcrm.domain.likelihood import FEW
 from socialcrm.domain.people import Agent, Role
-from socialcrm.domain.teaching import LABELS, Source
+from socialcrm.domain.teaching import LABELS, Source, VersionStatus
 from socialcrm.engine import sample
 from socialcrm.engine import train as engine
 from socialcrm.engine.line import Line
@@ -23,6 +24,7 @@ from socialcrm.web.guard import needs
 from socialcrm.web.i18n import language, say, translations
 from socialcrm.web.keys import AGENT, LINE
 from socialcrm.web.page import page
+from socialcrm.web.sample import week_of
 from socialcrm.web.words import N_, word
 
 log = logging.getLogger(__name__)
@@ -100,8 +102,7 @@ async def understanding(request: web.Request) -> web.Response:
         found = await accuracy(session, line.now() - timedelta(days=days) if days else None)
         shifts = await drift(session, line.now(), zone, WEEKS)
         drawn = await sample.progress(session)
-        corrections = await engine.collect(session)
-        versions = await engine.versions(session)
+        state = await _training(request, session)
     newest = max((shift.week for shift in shifts), default=None)
     return await page(
         request,
@@ -110,6 +111,7 @@ async def understanding(request: web.Request) -> web.Response:
         sample=found[Source.SAMPLE],
         inbox=found[Source.INBOX],
         drawn=drawn,
+        drawn_week=week_of(request, drawn),
         fields=tuple(LABELS),
         dimensions=BY,
         by=by,
@@ -123,10 +125,8 @@ async def understanding(request: web.Request) -> web.Response:
         least_messages=LEAST_MESSAGES,
         named=_namer(request),
         problem=line.model.problem,
-        versions=versions,
-        statuses=STATUSES,
         done=request.query.get("done", ""),
-        **_training(request, len(corrections)),
+        **state,
     )
 
 
@@ -135,8 +135,8 @@ async def understanding(request: web.Request) -> web.Response:
 async def training(request: web.Request) -> web.Response:
     """How far the training is: for htmx, every second while it runs."""
     async with request.app[LINE].database.read() as session:
-        count = len(await engine.collect(session))
-    return await page(request, "understanding/_training.html", **_training(request, count))
+        state = await _training(request, session)
+    return await page(request, "understanding/_training.html", **state)
 
 
 @routes.post("/understanding/train", name="understanding_train")
@@ -161,15 +161,22 @@ async def rollback(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/understanding?done=rolled-back#model")
 
 
-def _training(request: web.Request, count: int) -> dict[str, Any]:
+async def _training(request: web.Request, session: AsyncSession) -> dict[str, Any]:
+    """How far the training of this process is, what there is to learn from, and the versions."""
     running = request.app[TRAINING]
+    material = await engine.material(session, request.app[LINE].pipeline)
+    versions = await engine.versions(session)
     return {
         "training": running,
         "step": translations(language(request)).gettext(STEPS[running.step]),
-        "correction_count": count,
+        "correction_count": len(material.examples),
+        "left_out": material.left_out,
         "least": LEAST,
         "held_out": HELD_OUT,
         "is_admin": request[AGENT].role == Role.ADMIN,
+        "versions": versions,
+        "statuses": STATUSES,
+        "live": next((row.id for row, _ in versions if row.status == VersionStatus.LIVE), None),
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from sqlalchemy import func, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from connectors.base import kind_of
 from socialcrm.domain.conversation import Conversation
+from socialcrm.domain.media import SHOWN
 from socialcrm.domain.message import AuthorKind, Delivery, Direction, Message
 from socialcrm.domain.people import Agent
 from socialcrm.engine.line import Line
@@ -114,9 +117,17 @@ def _said(message: Message, agent: str | None) -> dict[str, Any]:
         "name": agent.split()[0] if is_agent and agent and agent.strip() else "",
         "text": message.text,
         "buttons": [] if is_own else [{"label": b["label"], "value": b["value"]} for b in message.buttons],
+        "files": [_file(entry) for entry in message.attachments if entry.get("sha256")],
         "at": message.sent_at.isoformat(),
         "edited_at": message.edited_at.isoformat() if message.edited_at else None,
     }
+
+
+def _file(entry: dict[str, Any]) -> dict[str, Any]:
+    """A file that we have, by what its bytes say; the route makes `sha256` an address."""
+    kind = str(entry.get("content_type"))
+    shown = kind_of(kind) if kind in SHOWN else "document"
+    return {"kind": shown, "name": entry.get("name", ""), "size": entry.get("size"), "sha256": entry["sha256"]}
 
 
 class Visitors:
@@ -125,6 +136,8 @@ class Visitors:
 
     def __init__(self) -> None:
         self._bells: dict[Thread, set[asyncio.Event]] = {}
+        self.typing: Counter[Thread] = Counter()
+        """How often an agent was typing, of threads that somebody has open."""
         self._starting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -152,6 +165,7 @@ class Visitors:
             self._bells[thread].discard(bell)
             if not self._bells[thread]:
                 del self._bells[thread]
+                del self.typing[thread]
             if not self._bells and self._task is not None:
                 self._task.cancel()
                 self._task = None
@@ -169,7 +183,10 @@ class Visitors:
         try:
             async for batch in line.live.follow(cursor):
                 if batch:
-                    self._ring(await _threads(line, {change.conversation_id for change in batch}))
+                    threads = await _threads(line, {change.conversation_id for change in batch})
+                    typed = {each.conversation_id for each in batch if each.kind == "agent_typing"}
+                    self.typing.update(t for number, t in threads if number in typed and t in self._bells)
+                    self._ring(thread for _, thread in threads)
         except Exception:
             log.exception("the log of changes cannot be followed; the chat's widgets will come back")
         finally:
@@ -181,7 +198,11 @@ class Visitors:
                 bell.set()
 
 
-async def _threads(line: Line, conversation_ids: Collection[int]) -> list[Thread]:
-    query = select(Conversation.channel_id, Conversation.thread_key).where(col(Conversation.id).in_(conversation_ids))
+async def _threads(line: Line, conversation_ids: Collection[int]) -> list[tuple[int, Thread]]:
+    """Conversation's number and thread of each."""
+    columns = (col(Conversation.id), col(Conversation.channel_id), col(Conversation.thread_key))
+    query = select(*columns).where(col(Conversation.id).in_(conversation_ids))
     async with line.database.read() as session:
-        return [Thread(channel_id, key) for channel_id, key in (await session.execute(query)).all()]
+        return [
+            (number or 0, Thread(channel_id, key)) for number, channel_id, key in (await session.execute(query)).all()
+        ]

@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from connectors.base import BadPayload, BadWebhook, Connector, ConnectorError, Ignored, RawEvent, WebhookRequest
 from socialcrm.domain.channel import Channel
+from socialcrm.engine.files import CannotKeep, keep
 from socialcrm.engine.line import Line
 from socialcrm.secrets import KeyLost
 from socialcrm.web.keys import LINE
@@ -104,6 +105,7 @@ async def receive(request: web.Request) -> web.Response:
             return _answer(400, error.reason)
         if connector.can("complete"):
             events = await _completed(connector, events)
+        await _keep_files(line, events)
         await line.intake.keep(channel.id, events, line.now())
         if connector.hook_family:
             await _offer(line, known, channel.id, connector, _call(request, body, line))
@@ -151,6 +153,15 @@ async def _body(request: web.Request, limit: int) -> bytes | None:
 def _call(request: web.Request, body: bytes, line: Line) -> WebhookRequest:
     headers = {name.lower(): value for name, value in request.headers.items()}
     return WebhookRequest(request.method, headers, dict(request.query), body, line.now())
+
+
+async def _keep_files(line: Line, events: Sequence[RawEvent]) -> None:
+    """Store the files that came inside a call, before it is kept. Raises OSError where that cannot be done."""
+    for content in (content for event in events for content in event.files.values()):
+        try:
+            await asyncio.to_thread(keep, line.settings.storage.folder, content)
+        except CannotKeep as error:
+            raise OSError(str(error)) from error
 
 
 async def _reject(line: Line, channel_id: int) -> None:

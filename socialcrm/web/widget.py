@@ -3,17 +3,23 @@
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlmodel import col
 
-from connectors.base import BadWebhook
-from connectors.webchat import LANGUAGES
+from connectors.base import BadWebhook, RawEvent
+from connectors.payload import parse
+from connectors.webchat import FILE_BYTES, FILES, LANGUAGES, TAKEN, BadField, Visitor
 from socialcrm.domain.channel import Channel
+from socialcrm.domain.conversation import Conversation
+from socialcrm.domain.media import HEAD, most, sniff
+from socialcrm.engine import files
 from socialcrm.engine.line import Line
 from socialcrm.web.visitors import Thread, Visitors, newest, since
 from socialcrm.web.widget_calls import (
@@ -69,6 +75,7 @@ async def config(call: Call) -> web.StreamResponse:
             "accent": connector.accent,
             "greeting": {language: connector.greeting(language) for language in LANGUAGES},
             "text_length": connector.limits.text_length,
+            "files": {"most": FILES, "bytes": FILE_BYTES},
         },
         call.cors,
     )
@@ -95,7 +102,8 @@ async def messages(call: Call) -> web.StreamResponse:
     before, after = number(call.request, "before"), number(call.request, "after")
     async with call.line.database.read() as session:
         seen = await (newest(session, thread, before) if after is None else since(session, thread, after))
-    return answer({"messages": seen.messages, "cursor": seen.cursor, "has_more": seen.has_more}, call.cors)
+    body = {"messages": _linked(call.line, seen.messages), "cursor": seen.cursor, "has_more": seen.has_more}
+    return answer(body, call.cors)
 
 
 @routes.post("/widget/{key}/messages")
@@ -108,12 +116,47 @@ async def write(call: Call) -> web.StreamResponse:
     except BadWebhook:
         await _count_rejected(line, channel_id)
         raise
-    take(call.state.writing, f"{channel_id}:{call.visitor()[0].id}")
+    visitor, _ = call.visitor()
+    take(call.state.writing, f"{channel_id}:{visitor.id}")
+    events = [await _with_files(call, visitor, event) for event in events]
     for event in events:
         call.connector.read(event)
     await line.intake.keep(channel_id, events, call.webhook.received_at)
     line.work.set()
     return answer({"id": events[0].external_id}, call.cors)
+
+
+@routes.post("/widget/{key}/files", name="widget_files")
+@answers
+async def upload(call: Call) -> web.StreamResponse:
+    """Keep a file that a visitor is about to send: the body is its content, `?name=` its name."""
+    visitor, _ = call.visitor()
+    take(call.state.uploading, f"{call.channel_id}:{visitor.id}")
+    take(call.state.uploading_from, address(call))
+    name, folder = call.request.query.get("name", ""), call.line.settings.storage.folder
+    if not most(TAKEN, sniff(call.webhook.body[:HEAD], name)):
+        raise Problem(415, "bad_file", "Files of this kind are not accepted.", field="file")
+    try:
+        kept = await asyncio.to_thread(files.keep_upload, folder, _owner(call, visitor), call.webhook.body, name)
+    except files.CannotKeep:
+        raise Problem(503, "busy", "The file cannot be kept now.", retry_after=RETRY_SECONDS) from None
+    return answer({"file": f"{kept.sha256}:{kept.name}"}, call.cors)
+
+
+@routes.post("/widget/{key}/typing")
+@answers
+async def typing(call: Call) -> web.StreamResponse:
+    """Show agents that the visitor is writing, where there is a conversation already."""
+    visitor, thread = call.visitor()
+    take(call.state.typing, f"{call.channel_id}:{visitor.id}")
+    query = select(col(Conversation.id)).where(
+        col(Conversation.channel_id) == thread.channel_id, col(Conversation.thread_key) == thread.visitor
+    )
+    async with call.line.database.read() as session:
+        number = await session.scalar(query.order_by(col(Conversation.id).desc()).limit(1))
+    if number:
+        await call.line.live.tell("contact_typing", number, call.webhook.received_at)
+    return answer({}, call.cors)
 
 
 @routes.get("/widget/{key}/events", allow_head=False)
@@ -138,7 +181,7 @@ async def _stream(
     line: Line, thread: Thread, cursor: int, response: web.StreamResponse, visitors: Visitors, bell: asyncio.Event
 ) -> None:
     told: dict[int, Any] = {}
-    is_first = True
+    is_first, typed = True, visitors.typing[thread]
     while visitors.is_following:
         bell.clear()
         has_more = True
@@ -149,15 +192,51 @@ async def _stream(
             told = {each["id"]: each["edited_at"] for each in seen.messages}
             cursor, has_more = seen.cursor, seen.has_more
             if news or is_first:
-                body = json.dumps({"messages": news, "cursor": cursor}, ensure_ascii=False, separators=(",", ":"))
+                shown = {"messages": _linked(line, news), "cursor": cursor}
+                body = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
                 await response.write(f"event: messages\ndata: {body}\n\n".encode())
             is_first = False
+        if visitors.typing[thread] != typed:
+            typed = visitors.typing[thread]
+            await response.write(b"event: typing\ndata: {}\n\n")
         while not bell.is_set():
             try:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await bell.wait()
             except TimeoutError:
                 await response.write(b": still here\n\n")
+
+
+async def _with_files(call: Call, visitor: Visitor, event: RawEvent) -> RawEvent:
+    """The event with what we know of the uploads that its body names."""
+    body = parse(call.webhook.body)
+    named = body.get("files") if isinstance(body, dict) else None
+    if not named:
+        return event
+    if not isinstance(named, list) or len(named) > FILES:
+        raise BadField("files", f"files should be a list of at most {FILES}.")
+    folder, found = call.line.settings.storage.folder, []
+    for each in named:
+        sha256, _, name = str(each).partition(":")
+        try:
+            kept = await asyncio.to_thread(files.take_upload, folder, _owner(call, visitor), sha256, name)
+        except (files.CannotKeep, ValueError):
+            raise BadField("files", "A file is no longer there: attach it again.") from None
+        found.append({"sha256": kept.sha256, "name": kept.name, "type": kept.content_type, "size": kept.size})
+    return replace(event, payload={**event.payload, "files": found})
+
+
+def _owner(call: Call, visitor: Visitor) -> str:
+    return f"visitor-{call.channel_id}-{visitor.id}"
+
+
+def _linked(line: Line, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages whose files have addresses that work for a day."""
+
+    def linked(file: dict[str, Any]) -> dict[str, Any]:
+        return {**file, "path": files.link(line, file["sha256"], file["name"])}
+
+    return [{**each, "files": [linked(file) for file in each["files"]]} for each in messages]
 
 
 async def _count_rejected(line: Line, channel_id: int) -> None:

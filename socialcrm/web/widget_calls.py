@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from connectors.base import BadWebhook, WebhookRequest
-from connectors.webchat import BadField, BadVisitor, Visitor, WebchatConnector, is_allowed_origin
+from connectors.webchat import FILE_BYTES, BadField, BadVisitor, Visitor, WebchatConnector, is_allowed_origin
 from socialcrm.domain.channel import ChannelStatus
 from socialcrm.engine.line import Line
 from socialcrm.web.buckets import Buckets
@@ -34,6 +34,12 @@ class WidgetState:
     """New visitors, per address."""
     writing: Buckets = field(default_factory=lambda: Buckets(burst=10, per_second=0.5))
     """Messages, per visitor."""
+    uploading: Buckets = field(default_factory=lambda: Buckets(burst=10, per_second=0.1))
+    """Files, per visitor."""
+    uploading_from: Buckets = field(default_factory=lambda: Buckets(burst=40, per_second=0.2))
+    """Files, per address: a token is had for nothing."""
+    typing: Buckets = field(default_factory=lambda: Buckets(burst=3, per_second=0.4))
+    """Signs of typing, per visitor."""
     visitors: Visitors = field(default_factory=Visitors)
 
 
@@ -113,7 +119,8 @@ async def _call(request: web.Request, headers: dict[str, str]) -> Call:
         headers |= {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After"}
     if channel.status == ChannelStatus.PAUSED:
         raise Problem(503, "paused", "The chat is closed for now.", retry_after=RETRY_SECONDS)
-    body = await _body(request, connector.limits.body_bytes)
+    is_file = request.method == "POST" and request.match_info.route.name == "widget_files"
+    body = await _body(request, FILE_BYTES if is_file else connector.limits.body_bytes)
     names = {name.lower(): value for name, value in request.headers.items()} | {"host": host}
     webhook = WebhookRequest(request.method, names, dict(request.query), body, line.now())
     call = Call(request, line, state, channel.id, connector, webhook, headers)

@@ -75,7 +75,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "video": N_("Video"),
         "document": N_("Document"),
     },
-    "hidden": {
+    "entity": {
         "name": N_("name"),
         "phone": N_("phone number"),
         "email": N_("e-mail address"),
@@ -84,6 +84,18 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "number": N_("number"),
         "order": N_("order number"),
         "case": N_("case reference"),
+        "amount": N_("amount"),
+        "date": N_("date"),
+        "place": N_("place"),
+    },
+    "deed": {
+        "hide": N_("Hide"),
+        "unhide": N_("Show again"),
+        "like": N_("Like"),
+        "unlike": N_("Take the like back"),
+        "boost": N_("Boost"),
+        "unboost": N_("Take the boost back"),
+        "delete": N_("Delete"),
     },
     "handler": {"bot": N_("Bot"), "human": N_("Person"), "closed": N_("Closed")},
 }

@@ -1,19 +1,21 @@
 """What every connector must do. A connector's tests inherit the classes that fit it:
 
-    class TestTelegram(WebhookContract, PlatformContract):
+    class TestTelegram(WebhookContract, PlatformContract, PollContract):
         connector = TelegramConnector
         ...
 
-`ConnectorContract` is for all, `WebhookContract` for those that are called, and `PlatformContract` for those that
-send to somebody. A subclass gives the hooks; each says in its docstring what it is for.
+`ConnectorContract` is for all, `WebhookContract` for those that are called, `PlatformContract` for those that send to
+somebody, and `PollContract` in `polling.py` for those that are polled over HTTP. A subclass gives the hooks; each says
+in its docstring what it is for.
 """
 
 import asyncio
 import copy
 import inspect
 import json
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.base import (
-    Attachment,
+    AuthExpired,
     BadPayload,
     BadWebhook,
     ChannelConfig,
@@ -32,16 +34,17 @@ from connectors.base import (
     ConnectorError,
     Ignored,
     InboundMessage,
+    MaybeSent,
     MessageKind,
     OutboundMessage,
-    Page,
     RawEvent,
     Refused,
     TryLater,
     WebhookRequest,
 )
 from connectors.registry import CONNECTORS, connector_class
-from tests.servers.platform import LOST, Answer, Call, closed_port, platform
+from tests.connectors.troubles import Trouble, attempts, breakdowns, nonsense, refusals, told
+from tests.servers.platform import LOST, SILENCE, Answer, Call, Platform, closed_port, deaf_port, platform
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -94,6 +97,10 @@ class ConnectorContract:
     """For every connector."""
 
     connector: ClassVar[type[Connector]]
+    reads_retry_after: ClassVar[bool] = True
+    """False where the platform says in another way of its own how long to wait."""
+    signs_in_anew: ClassVar[bool] = False
+    """True where a 401 ends a session, and we begin another one with the credentials that we keep."""
 
     def config(self) -> ChannelConfig:
         """A config that the connector can be opened with; nothing needs to listen behind it."""
@@ -106,6 +113,19 @@ class ConnectorContract:
     def outbound(self, text: str = "Bonjour") -> OutboundMessage:
         """A message that the connector can send."""
         return OutboundMessage(key="key-1", thread_key="42", recipient="42", text=text)
+
+    def config_at(self, url: str) -> ChannelConfig:
+        """The config for a platform at `url`."""
+        config = self.config()
+        return ChannelConfig(config.settings, config.credentials, url)
+
+    def signing_in(self) -> dict[str, Answer]:
+        """What calls get with which every other one begins, as a sign-in, by the last part of their path."""
+        return {}
+
+    def refusals(self) -> tuple[Trouble, ...]:
+        """Answers that say no, and what they mean here."""
+        return refusals(self.reads_retry_after, (AuthExpired, TryLater) if self.signs_in_anew else (AuthExpired,))
 
     def test_it_says_what_it_is_called_and_what_it_needs(self) -> None:
         found = self.connector
@@ -127,7 +147,7 @@ class ConnectorContract:
 
     async def test_abilities_that_it_lacks_are_refused_with_its_name(self) -> None:
         connector = self.connector(self.config())
-        assert await refusals(connector, self.outbound()) > 0
+        assert await refused(connector, self.outbound()) > 0
         await connector.close()
 
     def test_every_sample_reads_as_whole_messages(self) -> None:
@@ -151,7 +171,7 @@ class ConnectorContract:
 
     def test_no_two_samples_share_an_id(self) -> None:
         connector = self.connector(self.config())
-        ids = [message.external_id for raw in self.samples() for message in connector.read(raw)]
+        ids = [(m.external_id, m.change) for raw in self.samples() for m in connector.read(raw)]
         assert len(ids) == len(set(ids))
 
     @FUZZ
@@ -172,6 +192,14 @@ class ConnectorContract:
             else:
                 del holder[key]
         read(self.connector(self.config()), RawEvent(payload))
+
+    def test_a_clock_that_lies_costs_no_message(self) -> None:
+        for raw in self.samples():
+            whole = self.connector(self.config()).read(raw)
+            for lie in _lies(raw.payload):
+                told = self.connector(self.config()).read(replace(raw, payload=lie))
+                assert [message.text for message in told] == [message.text for message in whole]
+                assert {message.sent_at.utcoffset() for message in told} == {timedelta(0)}
 
     async def test_closing_twice_is_fine(self) -> None:
         connector = self.connector(self.config())
@@ -274,6 +302,16 @@ class WebhookContract(ConnectorContract):
                 with pytest.raises(BadPayload):
                     connector.read(raw)
 
+    def test_a_true_call_in_another_encoding_or_as_large_as_may_be_is_kept_as_events(self) -> None:
+        connector, one = self.connector(self.config()), self._one()
+        others = [one.decode().encode(name, errors="replace") for name in ("utf-16", "utf-8-sig", "latin-1", "cp1256")]
+        for body in (*others, one.ljust(connector.limits.body_bytes)):
+            events = connector.read_webhook(self._signed(body))
+            assert events, f"{body[:20]!r} was lost"
+            for raw in events:
+                assert "\\u0000" not in json.dumps(raw.payload)
+                read(connector, raw)
+
     @FUZZ
     @given(body=st.binary(max_size=80) | any_json.map(lambda value: json.dumps(value).encode()))
     def test_a_true_call_with_any_body_is_kept_as_events(self, body: bytes) -> None:
@@ -303,10 +341,9 @@ class PlatformContract(ConnectorContract):
     when_the_answer_is_lost: ClassVar[type[ConnectorError]]
     """MaybeSent, or TryLater where the platform knows a message that it already has."""
 
-    def config_at(self, url: str) -> ChannelConfig:
-        """The config for a platform at `url`."""
-        config = self.config()
-        return ChannelConfig(config.settings, config.credentials, url)
+    def target(self) -> str:
+        """External id of an item on which the connector can act."""
+        return self.connector(self.config()).read(self.samples()[0])[0].external_id
 
     def accepted(self) -> Answer:
         """What the platform answers to a message that it takes."""
@@ -319,53 +356,120 @@ class PlatformContract(ConnectorContract):
     async def test_a_text_as_long_as_the_limit_is_sent_whole(self) -> None:
         text = ("é✓" * self.connector.limits.text_length)[: self.connector.limits.text_length]
         async with platform(self.accepted()) as here:
+            here.answers |= self.signing_in()
             connector = self.connector(self.config_at(here.url))
             sent = await getattr(connector, self.sends)(self.outbound(text))
             await connector.close()
-        assert [self.text_of(call) for call in here.calls] == [text]
+        assert [self.text_of(call) for call in self._own(here)] == [text]
         assert sent.external_id
 
     async def test_a_refusal_sends_nothing(self) -> None:
         async with platform(self.accepted()) as here:
             connector = self.connector(self.config_at(here.url))
-            await refusals(connector, self.outbound())
+            await refused(connector, self.outbound())
             await connector.close()
         assert here.calls == []
 
     async def test_each_failure_of_the_platform_becomes_the_error_that_the_engine_knows(self) -> None:
         for failure in self.failures:
             async with platform(failure.answer) as here:
+                here.answers |= self.signing_in()
                 connector = self.connector(self.config_at(here.url))
                 with pytest.raises(ConnectorError) as raised:
                     await getattr(connector, self.sends)(self.outbound())
                 await connector.close()
-            assert type(raised.value) is failure.raises, f"{failure.answer}: {raised.value!r}"
+            assert isinstance(raised.value, failure.raises), f"{failure.answer}: {raised.value!r}"
             assert failure.says in raised.value.reason
             assert len(raised.value.reason) < 500
             if isinstance(raised.value, TryLater):
                 assert raised.value.retry_after == failure.retry_after
-            assert len(here.calls) == 1, "a connector does not retry"
+            assert len(self._own(here)) == 1, "a connector does not retry"
+
+    async def test_every_platforms_troubles_become_the_errors_that_the_engine_knows(self) -> None:
+        """Those that no documentation names: a proxy's pages, broken connections."""
+        async with platform() as here:
+            here.answers |= self.signing_in()
+            for trouble in (*self.refusals(), *breakdowns()):
+                here.answer = trouble.answer
+                wrong = told(trouble, await self._fail(here.url, self.sends))
+                assert not wrong
+
+    async def test_every_ability_tells_of_trouble_and_none_is_silent(self) -> None:
+        known, some = attempts(self.connector(self.config()), self.outbound()), self.refusals()
+        abilities = {name for name in known if self.connector.can(name)} - {self.sends, "acknowledge"}
+        async with platform() as here:
+            here.answers |= self.signing_in()
+            for ability in sorted(abilities):
+                for trouble in (some[0], some[3], *breakdowns()):
+                    here.answer = trouble.answer
+                    before, before_all = len(self._own(here)), len(here.calls)
+                    error = await self._try(here.url, ability)
+                    if len(self._own(here)) > before:
+                        assert error, f"{ability} says nothing of {trouble.answer.status}"
+                        assert not told(trouble, error), f"{ability}: {told(trouble, error)}"
+                    else:  # nothing was asked that got this answer
+                        is_done = len(here.calls) > before_all or ability in ("typing", "mark_read")
+                        assert isinstance(error, Refused) or (error is None and is_done), f"{ability}: {error!r}"
+
+    async def test_a_yes_that_nobody_can_read_is_never_sent_again_blindly(self) -> None:
+        async with platform() as here:
+            here.answers |= self.signing_in()
+            for answer in nonsense():
+                here.answer = answer
+                connector = self.connector(self.config_at(here.url))
+                try:
+                    await getattr(connector, self.sends)(self.outbound())
+                except (self.when_the_answer_is_lost, MaybeSent):
+                    continue
+                finally:
+                    await connector.close()
 
     async def test_a_message_that_never_left_can_be_sent_later(self) -> None:
         async with closed_port() as url:
-            connector = self.connector(self.config_at(url))
-            with pytest.raises(TryLater):
-                await getattr(connector, self.sends)(self.outbound())
-            await connector.close()
+            assert isinstance(await self._fail(url, self.sends), TryLater)
 
     async def test_a_lost_answer_is_told_apart_from_a_message_that_never_left(self) -> None:
         async with platform(LOST) as here:
-            connector = self.connector(self.config_at(here.url))
-            with pytest.raises(ConnectorError) as raised:
-                await getattr(connector, self.sends)(self.outbound())
+            here.answers |= self.signing_in()
+            assert isinstance(await self._fail(here.url, self.sends), self.when_the_answer_is_lost)
+        assert len(self._own(here)) == 1
+
+    async def test_a_platform_that_is_silent_is_not_waited_for(self) -> None:
+        """Before the request was written nothing was done; afterwards nobody knows."""
+        async with deaf_port() as url:
+            assert isinstance(await self._fail(url, self.sends, request_timeout=0.4), TryLater)
+        async with platform(SILENCE) as here:
+            here.answers |= self.signing_in()
+            error = await self._fail(here.url, self.sends, request_timeout=0.4)
+            assert isinstance(error, self.when_the_answer_is_lost)
+
+    def _own(self, here: Platform) -> list[Call]:
+        """The calls that the platform got, but for those with which every other one begins."""
+        begin = self.signing_in()
+        return [call for call in here.calls if call.path.rpartition("/")[2] not in begin]
+
+    async def _fail(self, url: str, ability: str, **settings: Any) -> ConnectorError:
+        """The error with which a use of an ability ends."""
+        error = await self._try(url, ability, **settings)
+        assert error, f"{ability} says nothing"
+        return error
+
+    async def _try(self, url: str, ability: str, **settings: Any) -> ConnectorError | None:
+        config = self.config_at(url)
+        connector = self.connector(replace(config, settings={**config.settings, **settings}))
+        try:
+            await attempts(connector, self.outbound(), self.target())[ability]()
+        except ConnectorError as error:
+            return error
+        finally:
             await connector.close()
-        assert type(raised.value) is self.when_the_answer_is_lost
-        assert len(here.calls) == 1
+        return None
 
     async def test_no_secret_is_in_any_reason(self) -> None:
         secrets = [secret for secret in self.config().credentials.values() if secret]
         for failure in (*self.failures, Failure(LOST, ConnectorError)):
             async with platform(failure.answer) as here:
+                here.answers |= self.signing_in()
                 connector = self.connector(self.config_at(here.url))
                 with pytest.raises(ConnectorError) as raised:
                     await getattr(connector, self.sends)(self.outbound())
@@ -373,34 +477,34 @@ class PlatformContract(ConnectorContract):
             assert not [secret for secret in secrets if secret in raised.value.reason]
 
 
-async def refusals(connector: Connector, message: OutboundMessage) -> int:
+async def refused(connector: Connector, message: OutboundMessage) -> int:
     """Use each ability that the connector lacks; how many there are. Fails where one is not refused by name."""
-    attempts: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
-        "set_webhook": lambda: connector.set_webhook(None, ""),
-        "poll": lambda: connector.poll(None),
-        "search": lambda: connector.search("coffee", None),
-        "backfill": lambda: _first_page(connector),
-        "acknowledge": lambda: connector.acknowledge(RawEvent({})),
-        "reply": lambda: connector.reply(message),
-        "direct_message": lambda: connector.direct_message(message),
-        "find_sent": lambda: connector.find_sent(message),
-        "hide": lambda: connector.hide("1"),
-        "like": lambda: connector.like("1"),
-        "delete": lambda: connector.delete("1"),
-        "typing": lambda: connector.typing("42"),
-        "mark_read": lambda: connector.mark_read("42"),
-        "fetch": lambda: connector.fetch(Attachment("image", "1")),
-    }
-    lacking = [attempt for ability, attempt in attempts.items() if not connector.can(ability)]
-    for attempt in lacking:
-        with pytest.raises(Refused) as refused:
-            await asyncio.wait_for(attempt(), timeout=5)
-        assert connector.label in refused.value.reason
+    lacking = [use for ability, use in attempts(connector, message).items() if not connector.can(ability)]
+    for use in lacking:
+        with pytest.raises(Refused) as raised:
+            await asyncio.wait_for(use(), timeout=5)
+        assert connector.label in raised.value.reason
     return len(lacking)
 
 
-async def _first_page(connector: Connector) -> Page:
-    return await anext(connector.backfill(NOW))
+def _lies(payload: Any) -> Iterator[Any]:
+    """A payload whose clock stands in 1970 or far in the future, at each of the places that hold a time."""
+    for place in range(len(list(_places(payload)))):
+        for year in (1970, 2100):
+            lie = copy.deepcopy(payload)
+            holder, key = list(_places(lie))[place]
+            if (told := _lie(holder[key], datetime(year, 1, 2, tzinfo=UTC))) is not None:
+                holder[key] = told
+                yield lie
+
+
+def _lie(value: Any, at: datetime) -> Any:
+    """`at` in the form of a time; None for what is none."""
+    if isinstance(value, int) and 10**9 < value < 2 * 10**9:
+        return int(at.timestamp())
+    if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", value):
+        return value.replace(value[:10], at.date().isoformat())
+    return None
 
 
 def _places(payload: Any) -> Any:

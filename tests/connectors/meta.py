@@ -52,6 +52,7 @@ class MetaContract(WebhookContract, PlatformContract):
     account: ClassVar[str]
     secret_key: ClassVar[str] = "app_secret"
     signs_time: ClassVar[bool] = False
+    reads_retry_after: ClassVar[bool] = False
     sample_names: ClassVar[str]
     when_the_answer_is_lost: ClassVar[type[ConnectorError]] = MaybeSent
     failures: ClassVar[tuple[Failure, ...]] = (

@@ -1,5 +1,6 @@
 """The API channel: the contract, and the protocol as its docs page promises it."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -170,6 +171,23 @@ class TestComingIn:
         [raw] = connector.read_webhook(request)
         assert connector.read(raw)
 
+    def test_a_file_inside_a_call_is_kept_beside_the_ledger_and_its_hash_in_it(self) -> None:
+        content = b"%PDF-1.7"
+        file = {"kind": "document", "name": "a.pdf", "content": base64.b64encode(content).decode(), "sha256": "0" * 64}
+        message = {"id": "m-1", "author": {"id": "c-9"}, "sent_at": NOW.isoformat(), "attachments": [file]}
+        connector = ApiConnector(ChannelConfig({}, {"secret": SECRET}))
+        [raw] = connector.read_webhook(call(json.dumps({"messages": [message]}).encode()))
+        sha256 = hashlib.sha256(content).hexdigest()
+        assert raw.files == {sha256: content}
+        assert "content" not in raw.payload["attachments"][0]
+        [read] = connector.read(raw)
+        assert read.attachments == (Attachment("document", sha256, "a.pdf", "", len(content), sha256),)
+        for wrong in ("not base64!", "", 5):  # and a hash that somebody only names is not taken for a file
+            changed = {**message, "attachments": [{**file, "content": wrong}]}
+            [raw] = connector.read_webhook(call(json.dumps(changed).encode()))
+            with pytest.raises(BadPayload, match="needs a url"):
+                connector.read(raw)
+
 
 class TestGoingOut:
     """Calls that we make."""
@@ -200,6 +218,7 @@ class TestGoingOut:
             "text": "Voilà",
             "buttons": [{"label": "Oui", "value": "yes"}],
             "reply_to": "m-1",
+            "attachments": [],
         }
         assert public.json == {**private.json, "is_public": True}
 

@@ -4,9 +4,11 @@ And through the real PDS and AppView where SOCIALCRM_TEST_BLUESKY names one: see
 """
 
 import asyncio
+import base64
 import json
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,8 +25,10 @@ from connectors.base import (
     ChannelConfig,
     Connector,
     ConnectorError,
+    File,
     Ignored,
     InboundMessage,
+    MaybeSent,
     MessageKind,
     OutboundMessage,
     Page,
@@ -34,14 +38,16 @@ from connectors.base import (
 )
 from connectors.bluesky import BlueskyConnector
 from connectors.bluesky_posts import facets, rkey
-from tests.connectors.contract import ConnectorContract
+from tests.connectors.contract import Failure, PlatformContract
+from tests.connectors.polling import PollContract
 from tests.servers.bluesky import PASSWORD, BlueskyServer, bluesky_server, error
-from tests.servers.platform import closed_port
+from tests.servers.bluesky_network import WANTED, bluesky_network
+from tests.servers.platform import Answer, Call, closed_port
 
 RECORDINGS = Path(__file__).parent / "recordings" / "bluesky"
 US = "did:plc:atlasatlasatlasatlasatla"
-REAL = os.environ.get("SOCIALCRM_TEST_BLUESKY", "")
 PUT = "com.atproto.repo.putRecord"
+ABOVE = "at://did:plc:nadia/app.bsky.feed.post/3k"
 LIST = "app.bsky.notification.listNotifications"
 
 
@@ -56,7 +62,7 @@ def read_one(name: str) -> InboundMessage:
     return message
 
 
-class TestBluesky(ConnectorContract):
+class TestBluesky(PlatformContract, PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = BlueskyConnector
@@ -64,8 +70,60 @@ class TestBluesky(ConnectorContract):
     def config(self) -> ChannelConfig:
         return ChannelConfig({"handle": "atlas.test", "account_id": US}, {"app_password": PASSWORD})
 
+    sends: ClassVar[str] = "reply"
+    signs_in_anew: ClassVar[bool] = True
+    # The record's key is made from ours, so a second attempt never makes a second post.
+    when_the_answer_is_lost: ClassVar[type[ConnectorError]] = TryLater
+    failures: ClassVar[tuple[Failure, ...]] = (
+        Failure(Answer(400, {"error": "InvalidRequest", "message": "must not be longer"}), Refused, says="longer"),
+        Failure(Answer(401, {"error": "AuthMissing", "message": "Authentication Required"}), TryLater, retry_after=1),
+        Failure(Answer(429, {"error": "RateLimitExceeded"}, {"Retry-After": "35"}), TryLater, retry_after=35),
+        Failure(Answer(502, {"error": "UpstreamFailure"}), TryLater),
+    )
+
+    def signing_in(self) -> dict[str, Answer]:
+        """A session, and the post that is answered."""
+        here = BlueskyServer()
+        did = here.person("atlas.test")
+        post = here.post(did, "Bonjour")
+        return {
+            "com.atproto.server.createSession": Answer(200, here._session(did)),
+            "app.bsky.feed.getPosts": Answer(200, {"posts": [{**here.view(post), "uri": ABOVE}]}),
+        }
+
+    def outbound(self, text: str = "Bonjour") -> OutboundMessage:
+        return OutboundMessage("key-1", ABOVE, "did:plc:nadia", text, reply_to=ABOVE)
+
+    def target(self) -> str:
+        return ABOVE
+
+    def accepted(self) -> Answer:
+        return Answer(200, {"uri": f"at://{US}/app.bsky.feed.post/3l", "cid": "c"})
+
+    def text_of(self, call: Call) -> str:
+        return str(call.json["record"]["text"])
+
+    def news(self) -> web.Application:
+        """Pages of two, from the newest back."""
+        here = BlueskyServer(page_size=2)
+        here.person("atlas.test")
+        for number in range(5):
+            mention(here, "nadia.test", f"@atlas.test {number}")
+        return here.app()
+
     def samples(self) -> list[RawEvent]:
-        names = ("mention", "reply", "quote", "images", "video", "external", "quote_with_images", "found", "own")
+        names = (
+            "mention",
+            "reply",
+            "quote",
+            "images",
+            "video",
+            "external",
+            "quote_with_images",
+            "found",
+            "own",
+            "chat",
+        )
         return [recorded(name) for name in names]
 
 
@@ -221,8 +279,8 @@ class TestRoundTrip:
     ) -> None:
         mention(server, "nadia.test", "@atlas.test")
         [message] = read(connector, await connector.poll(None))
-        text = "👍🏽" * BlueskyConnector.limits.text_length
-        assert BlueskyConnector.length(text) == BlueskyConnector.limits.text_length
+        text = "👍🏽" * BlueskyConnector.limits.text_length_of("comment")
+        assert BlueskyConnector.length(text) == 300
         sent = await connector.reply(answer(message, text))
         assert sent.external_id
         assert server.records[sent.external_id]["text"] == text
@@ -237,12 +295,78 @@ class TestRoundTrip:
         ours = answer(message, "Bonjour")
         assert await connector.find_sent(ours) is None
         server.lost.add(PUT)
-        with pytest.raises(TryLater, match="cannot be reached"):
+        with pytest.raises(TryLater, match="did not answer"):
             await connector.reply(ours)
         found = await connector.find_sent(ours)
         assert found
         assert await connector.reply(ours) == found
         assert [record["text"] for record in server.records.values()].count("Bonjour") == 1
+
+    async def test_pictures_are_posted_with_an_answer(
+        self, server: BlueskyServer, connector: BlueskyConnector, tmp_path: Path
+    ) -> None:
+        mention(server, "nadia.test", "@atlas.test")
+        [message] = read(connector, await connector.poll(None))
+        path = tmp_path / "a.png"
+        path.write_bytes(b"\x89PNG")
+        picture = File("0" * 64, "a.png", "image/png", 4, path)
+        sent = await connector.reply(replace(answer(message, "Voici"), attachments=(picture, picture)))
+        assert sent.external_id
+        images = server.records[sent.external_id]["embed"]["images"]
+        assert [image["image"]["mimeType"] for image in images] == ["image/png", "image/png"]
+        assert set(server.blobs.values()) == {b"\x89PNG"}
+
+    async def test_private_messages_are_read_answered_and_their_deletion_mirrored(
+        self, server: BlueskyServer, connector: BlueskyConnector
+    ) -> None:
+        nadia = server.person("nadia.test")
+        server.whisper(nadia, "avant la connexion")
+        page = await connector.poll(None)
+        assert page.events == ()
+        asked = server.whisper(nadia, "Mon numéro est le 42")
+        server.log.append({"$type": "chat.bsky.convo.defs#logReadMessage", "rev": server.new_key(), "convoId": "c"})
+        page = await connector.poll(page.cursor)
+        [message] = read(connector, page)
+        assert (message.text, message.kind) == ("Mon numéro est le 42", MessageKind.DIRECT_MESSAGE)
+        assert (message.author.name, message.author.handle) == ("Nadia", "nadia.test")
+        ours = OutboundMessage("k", message.thread_key, nadia, "Merci, voir https://shop.example")
+        sent = await connector.direct_message(ours)
+        page = await connector.poll(page.cursor)
+        [echo] = read(connector, page)
+        assert (echo.external_id, echo.author.is_self) == (sent.external_id, True)
+        server.unsay(asked)
+        [gone] = read(connector, await connector.poll(page.cursor))
+        assert (gone.external_id, gone.change) == (message.external_id, Change.DELETE)
+
+    async def test_a_private_message_whose_answer_was_lost_is_for_a_person_to_decide(
+        self, server: BlueskyServer, connector: BlueskyConnector
+    ) -> None:
+        ours = OutboundMessage("k", "chat:convo-1", server.person("nadia.test"), "Bonjour")
+        server.lost.add("chat.bsky.convo.sendMessage")
+        with pytest.raises(MaybeSent):
+            await connector.direct_message(ours)
+        with pytest.raises(Refused, match="cannot say"):
+            await connector.find_sent(ours)
+
+    async def test_a_public_post_is_answered_in_private_where_its_author_lets_us(
+        self, server: BlueskyServer, connector: BlueskyConnector
+    ) -> None:
+        mention(server, "nadia.test", "@atlas.test")
+        [message] = read(connector, await connector.poll(None))
+        sent = await connector.private_reply(answer(message, "Votre numéro ?"))
+        assert (sent.external_id or "").startswith("chat:convo-1:")
+        with pytest.raises(Refused, match="disabled incoming messages"):
+            await connector.private_reply(replace(answer(message, "?"), recipient="did:plc:closed"))
+
+    async def test_an_app_password_without_the_right_reads_what_is_public_and_says_what_is_missing(
+        self, server: BlueskyServer, connector: BlueskyConnector
+    ) -> None:
+        server.may_chat = False
+        assert (await connector.connect()).missing_scopes == ("direct messages",)
+        mention(server, "nadia.test", "Un")
+        asked = len([method for method in server.asked if method.startswith("chat.")])
+        assert [message.text for message in read(connector, await connector.poll(None))] == ["Un"]
+        assert len([method for method in server.asked if method.startswith("chat.")]) == asked
 
     async def test_a_deletion_is_mirrored_once_it_is_sure(
         self, server: BlueskyServer, connector: BlueskyConnector
@@ -365,7 +489,7 @@ class TestRoundTrip:
         server.refusals[PUT] = refusal()
         with pytest.raises(ConnectorError, match=says) as raised:
             await connector.reply(answer(message, "Bonjour"))
-        assert type(raised.value) is raises
+        assert isinstance(raised.value, raises)
         assert getattr(raised.value, "retry_after", None) == wait
         assert server.asked.count(PUT) == 1, "a connector does not retry"
         assert PASSWORD not in raised.value.reason
@@ -394,29 +518,30 @@ class TestRoundTrip:
                 await BlueskyConnector(config).connect()
 
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
 class Someone:
     """An account on the real server, and its own calls."""
 
-    def __init__(self, session: aiohttp.ClientSession, account: dict[str, Any]) -> None:
-        self.session, self.did, self.handle, self.token = (
-            session,
-            account["did"],
-            account["handle"],
-            account["accessJwt"],
-        )
+    def __init__(self, session: aiohttp.ClientSession, url: str, account: dict[str, Any]) -> None:
+        self.session, self.url = session, url
+        self.did, self.handle, self.token = account["did"], account["handle"], account["accessJwt"]
 
     @classmethod
-    async def new(cls, session: aiohttp.ClientSession, name: str) -> "Someone":
+    async def new(cls, session: aiohttp.ClientSession, url: str, name: str) -> "Someone":
         """Sign up."""
         handle = f"{name}-{os.urandom(4).hex()}.test"
         data = {"handle": handle, "email": f"{handle}@mail.test", "password": PASSWORD}
-        async with session.post(f"{REAL}/xrpc/com.atproto.server.createAccount", json=data) as answer:
-            return cls(session, await answer.json())
+        async with session.post(f"{url}/xrpc/com.atproto.server.createAccount", json=data) as answer:
+            return cls(session, url, await answer.json())
 
     async def does(self, method: str, **data: Any) -> dict[str, Any]:
         """One call with the account's own session."""
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with self.session.post(f"{REAL}/xrpc/{method}", json=data, headers=headers) as answer:
+        async with self.session.post(f"{self.url}/xrpc/{method}", json=data, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
             done: dict[str, Any] = await answer.json()
             return done
@@ -429,16 +554,16 @@ class Someone:
         return {"uri": done["uri"], "cid": done["cid"]}
 
 
-@pytest.mark.skipif(not REAL, reason="SOCIALCRM_TEST_BLUESKY is not the address of a real server")
+@pytest.mark.skipif(not WANTED, reason="SOCIALCRM_TEST_BLUESKY is neither `start` nor the address of a real server")
 class TestRealServer:
     """Through the real PDS and AppView."""
 
-    async def test_a_mention_is_read_answered_liked_found_and_its_deletion_mirrored(self) -> None:
-        async with asyncio.timeout(120), aiohttp.ClientSession() as session:
-            atlas, nadia = await Someone.new(session, "atlas"), await Someone.new(session, "nadia")
+    async def test_a_mention_is_read_answered_liked_found_and_its_deletion_mirrored(self, tmp_path: Path) -> None:
+        async with bluesky_network() as url, asyncio.timeout(120), aiohttp.ClientSession() as session:
+            atlas, nadia = await Someone.new(session, url, "atlas"), await Someone.new(session, url, "nadia")
             password = (await atlas.does("com.atproto.server.createAppPassword", name="crm"))["password"]
             settings = {"handle": atlas.handle, "account_id": atlas.did}
-            connector = BlueskyConnector(ChannelConfig(settings, {"app_password": password}, REAL))
+            connector = BlueskyConnector(ChannelConfig(settings, {"app_password": password}, url))
             assert (await connector.connect()).external_id == atlas.did
 
             us = {"$type": "app.bsky.richtext.facet#mention", "did": atlas.did}
@@ -449,6 +574,9 @@ class TestRealServer:
 
             ours = answer(message, f"@{nadia.handle} Demain é😀 https://shop.example/é #colis")
             assert await connector.find_sent(ours) is None
+            (tmp_path / "a.png").write_bytes(PNG)
+            picture = File("0" * 64, "a.png", "image/png", len(PNG), tmp_path / "a.png")
+            ours = replace(ours, attachments=(picture,))
             sent = await connector.reply(ours)
             assert sent.external_id
             for found in (await connector.find_sent(ours), await connector.reply(ours)):
@@ -457,6 +585,7 @@ class TestRealServer:
             post = await connector._post(sent.external_id)
             assert post["record"]["reply"]["parent"] == asked
             assert len(post["record"]["facets"]) == 3
+            assert post["record"]["embed"]["images"][0]["image"]["mimeType"] == "image/png"
 
             below = {"uri": post["uri"], "cid": post["cid"]}
             thanked = await nadia.posts("Merci", reply={"root": asked, "parent": below})

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
+from aiohttp import web
 from sqlmodel import col, select
 
 from connectors.base import (
@@ -29,7 +30,8 @@ from socialcrm.engine.deliver import deliver
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.line import Line
 from tests.connectors.meta import MetaContract, recorded
-from tests.servers.graph import APP_ID, CREDENTIALS, FIRST, PAGE, VERIFY, graph_server
+from tests.connectors.polling import PollContract
+from tests.servers.graph import APP_ID, CREDENTIALS, FIRST, PAGE, VERIFY, GraphServer, graph_server
 from tests.servers.platform import Answer, Call, platform
 from tests.web.desk import desk
 
@@ -45,11 +47,12 @@ def read_one(name: str) -> InboundMessage:
     return message
 
 
-class TestFacebook(MetaContract):
+class TestFacebook(MetaContract, PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = FacebookConnector
     channel: ClassVar[str] = "facebook"
+    sends: ClassVar[str] = "private_reply"
     account: ClassVar[str] = PAGE
     sample_names: ClassVar[str] = (
         "comment comment_nested comment_photo comment_video comment_unnamed comment_of_page visitor_post visitor_photo"
@@ -57,6 +60,16 @@ class TestFacebook(MetaContract):
 
     def outbound(self, text: str = "Bonjour") -> OutboundMessage:
         return OutboundMessage(key="key-1", thread_key="55_901", recipient="7001", text=text, reply_to="55_901")
+
+    start: ClassVar[Any] = {"since": "2026-01-01T00:00:00+00:00"}
+
+    def news(self) -> web.Application:
+        """A feed of several pages, with a post that has more comments than fit beside it."""
+        here = GraphServer()
+        posts = [here.post(f"post {number}") for number in range(30)]
+        for number in range(60):
+            here.comment(posts[0], f"comment {number}")
+        return here.app()
 
     def accepted(self) -> Answer:
         return Answer(200, {"recipient_id": "7001", "message_id": "m_9"})
@@ -175,6 +188,8 @@ class TestPolling:
             assert seen == [visitor, first, nested]
             [message] = _read(connector, events[-1])
             assert message.thread_key == first
+            assert message.post
+            assert (message.post.external_id, message.post.text, message.post.is_self) == (old, "Nouveau magasin", True)
             again = await connector.poll(page.cursor)
             assert again.events == ()
             later = graph.comment(old, "Toujours fermé ?")
@@ -253,24 +268,27 @@ class TestActing:
             connector = FacebookConnector(graph.config(account_id=PAGE))
             sent = await connector.reply(TestFacebook().outbound("Bonjour Nadia"))
             await connector.hide("55_901")
+            await connector.unhide("55_901")
             await connector.like("55_901")
+            await connector.unlike("55_901")
             await connector.delete("55_905")
             await connector.close()
         assert sent.external_id
         assert graph.sent == [
             ("55_901/comments", {"message": "Bonjour Nadia"}),
             ("55_901", {"is_hidden": True}),
+            ("55_901", {"is_hidden": False}),
             ("55_901/likes", {}),
         ]
-        assert graph.deleted == ["55_905"]
+        assert graph.deleted == ["55_901/likes", "55_905"]
 
     async def test_a_private_reply_names_the_comment_or_the_visitors_post(self) -> None:
         async with graph_server() as graph:
             connector = FacebookConnector(graph.config(account_id=PAGE))
-            await connector.direct_message(replace(TestFacebook().outbound(), reply_to=f"{PAGE}_77"))
-            await connector.direct_message(TestFacebook().outbound())
+            await connector.private_reply(replace(TestFacebook().outbound(), reply_to=f"{PAGE}_77"))
+            await connector.private_reply(TestFacebook().outbound())
             with pytest.raises(Refused, match="needs the comment"):
-                await connector.direct_message(replace(TestFacebook().outbound(), reply_to=None))
+                await connector.private_reply(replace(TestFacebook().outbound(), reply_to=None))
             await connector.close()
         assert [body["recipient"] for _, body in graph.sent] == [{"post_id": f"{PAGE}_77"}, {"comment_id": "55_901"}]
 

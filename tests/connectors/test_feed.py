@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
+from aiohttp import web
 
 from connectors.base import (
     Attachment,
@@ -24,9 +25,10 @@ from connectors.base import (
 from connectors.download import download
 from connectors.feed import FeedConnector
 from connectors.plain import plain
-from tests.connectors.contract import NOW, ConnectorContract
+from tests.connectors.contract import NOW
+from tests.connectors.polling import PollContract
 from tests.servers.feeds import FeedServer, feed_server, item, rss
-from tests.servers.platform import LOST, closed_port, platform
+from tests.servers.platform import LOST, Answer, Platform, closed_port, platform
 
 ATOM = """<?xml version="1.0" encoding="utf-8"?>
 <feed xmlns="http://www.w3.org/2005/Atom" xmlns:thr="http://purl.org/syndication/thread/1.0">
@@ -49,13 +51,16 @@ def payload(**fields: Any) -> RawEvent:
     return RawEvent({**kept, **fields})
 
 
-class TestFeed(ConnectorContract):
+class TestFeed(PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = FeedConnector
 
     def config(self) -> ChannelConfig:
         return ChannelConfig({"url": "https://blog.example/feed.xml"})
+
+    def news(self) -> web.Application:
+        return Platform(Answer(200, rss(item("2", "Deux"), item("1", "Un")).encode())).app()
 
     def samples(self) -> list[RawEvent]:
         return [

@@ -181,18 +181,23 @@ class TestActing:
         nested = OutboundMessage("k", COMMENT, CUSTOMER, "Oui", reply_to="17900000000000902")
         assert (await connector.reply(nested)).external_id
         await connector.hide(COMMENT)
+        await connector.unhide(COMMENT)
         await connector.delete("17900000000000904")
         for odd in ("mention:1:2", "../me", ""):
             with pytest.raises(Refused):
                 await connector.hide(odd)
         await connector.close()
-        assert graph.sent == [(f"{COMMENT}/replies", {"message": "Oui"}), (COMMENT, {"hide": True})]
+        assert graph.sent == [
+            (f"{COMMENT}/replies", {"message": "Oui"}),
+            (COMMENT, {"hide": True}),
+            (COMMENT, {"hide": False}),
+        ]
         assert graph.deleted == ["17900000000000904"]
 
     async def test_a_private_reply_names_the_comment_and_a_late_answer_is_tagged(self, graph: GraphServer) -> None:
         connector = InstagramConnector(graph.config(account_id=INSTAGRAM, late_answers="human agent"))
         message = OutboundMessage("k", CUSTOMER, CUSTOMER, "Oui", reply_to=COMMENT)
-        await connector.direct_message(message)
+        await connector.private_reply(message)
         heard = datetime.now(UTC) - timedelta(hours=30)
         await connector.direct_message(replace(message, reply_to=None, is_human=True, last_inbound_at=heard))
         await connector.close()

@@ -29,7 +29,8 @@ from connectors.base import (
 )
 from connectors.linkedin import LinkedInConnector, until_midnight
 from tests.connectors.contract import Failure, PlatformContract
-from tests.servers.platform import LOST, Answer, Call, platform
+from tests.connectors.polling import PollContract, Road
+from tests.servers.platform import LOST, Answer, Call, platform, serving
 
 RECORDINGS = Path(__file__).parent / "recordings" / "linkedin"
 US = "urn:li:organization:2414183"
@@ -68,6 +69,12 @@ class Fake:
         self.asked: list[str] = []
         self.headers: dict[str, str] = {}
 
+    def app(self) -> web.Application:
+        """As an application."""
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self.handle)
+        return app
+
     async def handle(self, request: web.Request) -> web.Response:
         """One call."""
         self.headers = dict(request.headers)
@@ -86,9 +93,7 @@ class Fake:
 @pytest.fixture
 async def fake() -> Any:
     here = Fake()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", here.handle)
-    server = TestServer(app, host="127.0.0.1")
+    server = TestServer(here.app(), host="127.0.0.1")
     await server.start_server(shutdown_timeout=0.1)
     connector = opened(str(server.make_url("/")))
     yield here, connector
@@ -96,7 +101,7 @@ async def fake() -> Any:
     await server.close()
 
 
-class TestLinkedIn(PlatformContract):
+class TestLinkedIn(PlatformContract, PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = LinkedInConnector
@@ -123,6 +128,15 @@ class TestLinkedIn(PlatformContract):
 
     def outbound(self, text: str = "Bonjour") -> OutboundMessage:
         return OutboundMessage("key-1", f"{TOP}|{NADIA}", NADIA, text, reply_to=TOP)
+
+    def news(self) -> web.Application:
+        """Two posts with a comment each, and answers below the first."""
+        here = Fake()
+        second = json.loads(json.dumps(recorded("comments")).replace("6636062862760562688", "6636062862760562999"))
+        second["elements"][0] |= {"commentsSummary": {}}
+        here.posts["elements"].append({"id": "urn:li:share:2"})
+        here.comments["urn:li:share:2"] = second
+        return here.app()
 
     def accepted(self) -> Answer:
         return Answer(201, recorded("created"), {"x-restli-id": "6636062862760562700"})
@@ -207,6 +221,15 @@ class TestPolling:
                 await connector.poll(None)
             await connector.close()
         assert raised.value.retry_after == pytest.approx(until_midnight(), abs=60)
+
+    async def test_what_came_before_a_limit_does_not_wait_for_midnight(self) -> None:
+        async with serving(Road(429, 3).open(TestLinkedIn().news())) as url:
+            connector = opened(url)
+            page = await connector.poll(None)
+            assert [message.reply_to for message in read(page)] == ["urn:li:activity:6631349431612559360", TOP, TOP]
+            rest = await connector.poll(page.cursor)
+            await connector.close()
+        assert len(read(rest)) == 1
 
     async def test_a_lost_poll_is_tried_later(self) -> None:
         async with platform(LOST) as here:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import pytest
+from aiohttp import web
 
 from connectors.base import (
     Attachment,
@@ -28,8 +29,9 @@ from connectors.base import (
 )
 from connectors.mastodon import MastodonConnector
 from tests.connectors.contract import Failure, PlatformContract
+from tests.connectors.polling import PollContract
 from tests.servers.mastodon import MastodonServer, mastodon_server
-from tests.servers.platform import LOST, SILENCE, Answer, Call, platform
+from tests.servers.platform import LOST, SILENCE, Answer, Call, Platform, platform
 
 RECORDINGS = Path(__file__).parent / "recordings" / "mastodon"
 TOKEN = "not-a-true-token"
@@ -62,7 +64,7 @@ def error(status: int, words: str, **headers: str) -> Answer:
     return Answer(status, {"error": words}, headers)
 
 
-class TestMastodon(PlatformContract):
+class TestMastodon(PlatformContract, PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = MastodonConnector
@@ -92,6 +94,23 @@ class TestMastodon(PlatformContract):
 
     def outbound(self, text: str = "Bonjour") -> OutboundMessage:
         return OutboundMessage("key-1", "114000000000000003:nadia@remote.example", "nadia@remote.example", text)
+
+    def news(self) -> web.Application:
+        """More notifications than one page holds, the newest first; one of them answers another post."""
+        kinds = [recorded("mention").payload, recorded("reply").payload]
+        told = [{**kinds[n == 3], "id": str(100 + n)} for n in range(22)]
+        told = [{**each, "status": {**each["status"], "id": f"9{each['id']}"}} for each in told]
+
+        def notifications(call: Call) -> Answer:
+            after = int(call.fields.get("min_id", 0))
+            newer = [each for each in told if int(each["id"]) > after]
+            return Answer(200, list(reversed(newer[:20])))
+
+        here = Platform(Answer(200, {}))
+        here.answers["notifications"] = notifications
+        here.answers["context"] = Answer(200, {"ancestors": [{"id": "7"}], "descendants": []})
+        here.answers["statuses"] = Answer(200, [each["status"] for each in told])
+        return here.app()
 
     def accepted(self) -> Answer:
         return Answer(200, {**recorded("direct").payload["status"], "id": "114000000000000099"})

@@ -23,7 +23,7 @@ from connectors.base import (
 )
 from connectors.messenger import MessengerConnector
 from socialcrm.domain.rows import Contact, Conversation, Message, RawEventRow
-from socialcrm.engine.answer import reply
+from socialcrm.engine.answer import CannotAnswer, reply
 from socialcrm.engine.deliver import deliver
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.line import Line
@@ -227,10 +227,12 @@ async def test_a_conversation_from_call_to_answer_with_its_name_and_its_window(l
         assert fates == ["stored", "ignored"]
 
         async with line.database.write() as session:
-            kept = await session.get_one(Message, messages[0].id)
-            kept.sent_at = datetime.now(UTC) - timedelta(hours=30)
             conversation = await session.get_one(Conversation, conversation.id)
             await reply(session, line, conversation, "Toujours là ?", agent, "k2")
+            kept = await session.get_one(Message, messages[0].id)
+            kept.sent_at = datetime.now(UTC) - timedelta(hours=30)
+            with pytest.raises(CannotAnswer, match="until the customer writes again"):
+                await reply(session, line, conversation, "Et maintenant ?", agent, "k3")
         await deliver(line, channel.id or 0)
         async with line.database.read() as session:
             last = (await session.execute(select(Message).order_by(col(Message.id).desc()).limit(1))).scalar_one()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from aiohttp import web
 
 from connectors.base import (
     Attachment,
@@ -32,7 +33,8 @@ from connectors.base import (
 )
 from connectors.telegram import FILE_BYTES, TelegramConnector
 from tests.connectors.contract import NOW, Failure, PlatformContract, WebhookContract
-from tests.servers.platform import LOST, SILENCE, Answer, Call, platform
+from tests.connectors.polling import PollContract
+from tests.servers.platform import LOST, SILENCE, Answer, Call, Platform, platform
 from tests.servers.telegram import TelegramServer, telegram_server
 
 RECORDINGS = Path(__file__).parent / "recordings" / "telegram"
@@ -62,7 +64,7 @@ def ok(result: Any) -> Answer:
     return Answer(200, {"ok": True, "result": result})
 
 
-class TestTelegram(WebhookContract, PlatformContract):
+class TestTelegram(WebhookContract, PlatformContract, PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = TelegramConnector
@@ -70,6 +72,7 @@ class TestTelegram(WebhookContract, PlatformContract):
     # Bot API, setWebhook: Telegram proves itself with a plain header; neither body nor time is signed.
     signs_body: ClassVar[bool] = False
     signs_time: ClassVar[bool] = False
+    reads_retry_after: ClassVar[bool] = False
     when_the_answer_is_lost: ClassVar[type[ConnectorError]] = MaybeSent
     failures: ClassVar[tuple[Failure, ...]] = (
         Failure(error(400, "Bad Request: chat not found"), Refused, says="Chat not found"),
@@ -82,8 +85,10 @@ class TestTelegram(WebhookContract, PlatformContract):
         ),
         Failure(error(401, "Unauthorized"), AuthExpired, says="@BotFather"),
         Failure(error(404, "Not Found"), AuthExpired, says="@BotFather"),
-        Failure(error(403, "Forbidden: bot was blocked by the user"), Refused, says="bot was blocked by the user"),
-        Failure(error(409, "Conflict: terminated by other getUpdates request"), TryLater, says="Conflict"),
+        Failure(error(403, "Forbidden: bot was blocked by the user"), Refused, says="The customer has blocked the bot"),
+        Failure(error(403, "Forbidden: user is deactivated"), Refused, says="no longer exists"),
+        Failure(error(403, "Forbidden: bot can't initiate conversation with a user"), Refused, says="has not started"),
+        Failure(error(409, "Conflict: terminated by other getUpdates request"), TryLater, says="Another program polls"),
         Failure(error(429, "Too Many Requests: retry after 35", retry_after=35), TryLater, retry_after=35),
         # Nobody knows what became of the message where Telegram's front answers for its back.
         Failure(error(502, "Bad Gateway"), MaybeSent),
@@ -95,7 +100,8 @@ class TestTelegram(WebhookContract, PlatformContract):
         return ChannelConfig({"poll_timeout": 0}, {"token": TOKEN, "webhook_secret": SECRET})
 
     def samples(self) -> list[RawEvent]:
-        names = "text start photo document voice audio video animation sticker location venue contact reply"
+        names = "text start photo document voice audio video animation sticker location venue contact reply poll dice"
+        names += " business business_own"
         events = [recorded(name) for name in f"{names} callback_query from_bot".split()]
         return [*events, replace(recorded("callback_query_inaccessible"), received_at=NOW)]
 
@@ -111,6 +117,16 @@ class TestTelegram(WebhookContract, PlatformContract):
     def text_of(self, call: Call) -> str:
         assert call.path.endswith("/sendMessage")
         return call.fields["text"]
+
+    def news(self) -> web.Application:
+        """Updates are told from `offset` on, two at a time, and forgotten when a later one is asked for."""
+        updates = [{**raw.payload, "update_id": 100 + n} for n, raw in enumerate(self.samples()[:5])]
+
+        def answer(call: Call) -> Answer:
+            offset = int(call.fields.get("offset", 0))
+            return ok([update for update in updates if update["update_id"] >= offset][:2])
+
+        return Platform(answer).app()
 
 
 class TestReading:
@@ -162,6 +178,24 @@ class TestReading:
         assert read_one("location").text == "📍 36.752887, 3.042048"
         assert read_one("venue").text == "📍 Grande Poste, Place Grande Poste (36.752887, 3.042048)"
         assert read_one("contact").text == "👤 Nadia B, +213000000000"
+
+    def test_polls_and_dice_read_as_text(self) -> None:
+        assert read_one("poll").text == "📊 Quel forfait ?\n- Idoom\n- Mobile"
+        assert read_one("dice").text == "🎲 4"
+
+    def test_a_business_accounts_chat_is_read_with_what_its_owner_writes_elsewhere(self) -> None:
+        asked, own = read_one("business"), read_one("business_own")
+        assert (asked.thread_key, asked.external_id) == ("1111111@AbCdEf123", "1111111@AbCdEf123:201")
+        assert (asked.author.external_id, asked.author.is_self) == ("1111111", False)
+        assert (own.thread_key, own.author.is_self) == (asked.thread_key, True)
+        with pytest.raises(Ignored, match="Our own answer"):
+            read_one("business_sent")
+        raw = replace(recorded("business_deleted"), received_at=NOW)
+        gone = TelegramConnector(ChannelConfig()).read(raw)
+        assert [(each.external_id, each.change) for each in gone] == [
+            ("1111111@AbCdEf123:201", Change.DELETE),
+            ("1111111@AbCdEf123:202", Change.DELETE),
+        ]
 
     def test_a_reply_names_the_message_that_it_answers(self) -> None:
         assert read_one("reply").reply_to == "1111111:90"
@@ -277,7 +311,9 @@ class TestCalls:
             await connector.close()
         on, off = here.calls
         assert on.fields["secret_token"] == SECRET
-        assert json.loads(on.fields["allowed_updates"]) == ["message", "edited_message", "callback_query"]
+        kinds = ["message", "edited_message", "callback_query"]
+        kinds += ["business_message", "edited_business_message", "deleted_business_messages"]
+        assert json.loads(on.fields["allowed_updates"]) == kinds
         assert off.path.endswith("/deleteWebhook")
 
     async def test_no_markup_is_asked_for_and_a_deleted_message_can_still_be_answered(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from aiohttp import web
 
 from connectors.base import (
     Attachment,
@@ -25,7 +26,8 @@ from connectors.base import (
 )
 from connectors.x import XConnector
 from tests.connectors.contract import Failure, PlatformContract
-from tests.servers.platform import LOST, Answer, Call, platform
+from tests.connectors.polling import PollContract
+from tests.servers.platform import LOST, Answer, Call, Platform, platform
 
 RECORDINGS = Path(__file__).parent / "recordings" / "x"
 US = "2244994945"
@@ -60,7 +62,7 @@ async def polled(answer: Any, cursor: Any = None, **settings: Any) -> Any:
     return page, here.calls
 
 
-class TestX(PlatformContract):
+class TestX(PlatformContract, PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = XConnector
@@ -85,6 +87,25 @@ class TestX(PlatformContract):
 
     def config(self) -> ChannelConfig:
         return ChannelConfig({}, KEYS)
+
+    start: ClassVar[Any] = {name: {"since": "100", "token": None, "newest": "100"} for name in ("mentions", "messages")}
+
+    def news(self) -> web.Application:
+        """Pages of two, the newest first; mentions since a number, direct messages without any end but their own."""
+        post, message = recorded("mentions_more")["data"][0], recorded("dm_events")["data"][0]
+
+        def answer(call: Call) -> Answer:
+            is_post = call.path.endswith("/mentions")
+            item = (
+                {key: value for key, value in post.items() if key != "edit_history_tweet_ids"} if is_post else message
+            )
+            since = int(call.fields.get("since_id", 90 if not is_post else 0))
+            numbers = [number for number in range(105, 95, -1) if number > since]
+            at = int(call.fields.get("pagination_token", "0"))
+            meta = {"next_token": str(at + 2)} if at + 2 < len(numbers) else {}
+            return Answer(200, {"data": [{**item, "id": str(n)} for n in numbers[at : at + 2]], "meta": meta})
+
+        return Platform(answer).app()
 
     def samples(self) -> list[RawEvent]:
         posts, users = recorded("mentions"), recorded("mentions")["includes"]["users"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from aiohttp import web
 
 from connectors.base import (
     AuthExpired,
@@ -27,6 +28,7 @@ from connectors.base import (
 )
 from connectors.youtube import YouTubeConnector, until_midnight
 from tests.connectors.contract import Failure, PlatformContract
+from tests.connectors.polling import PollContract
 from tests.servers.platform import LOST, Answer, Call, Platform, platform
 
 RECORDINGS = Path(__file__).parent / "recordings" / "youtube"
@@ -60,7 +62,7 @@ def calls(here: Platform) -> list[str]:
     return [call.path.rpartition("/")[2] for call in here.calls]
 
 
-class TestYouTube(PlatformContract):
+class TestYouTube(PlatformContract, PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = YouTubeConnector
@@ -92,6 +94,19 @@ class TestYouTube(PlatformContract):
 
     def accepted(self) -> Answer:
         return Answer(200, recorded("comment_inserted"))
+
+    def news(self) -> web.Application:
+        """Two pages of threads; the first thread has more answers than come with it."""
+        newest, older = (
+            recorded("commentThreads"),
+            json.loads(json.dumps(recorded("commentThreads")).replace("Thread1", "2")),
+        )
+        newest["items"][0]["snippet"]["totalReplyCount"] = 7
+        here = Platform(
+            lambda call: Answer(200, older if "pageToken" in call.fields else newest | {"nextPageToken": "2"})
+        )
+        here.answers["comments"] = Answer(200, recorded("comments"))
+        return here.app()
 
     def text_of(self, call: Call) -> str:
         assert (call.path, call.fields["part"]) == ("/comments", "snippet")
@@ -223,6 +238,20 @@ class TestPolling:
         assert until_midnight(datetime(2026, 1, 10, 7, 0, tzinfo=UTC)) == 3600
         assert until_midnight(datetime(2026, 7, 10, 6, 0, tzinfo=UTC)) == 3600
         assert until_midnight(datetime(2026, 3, 8, 8, 0, tzinfo=UTC)) == 23 * 3600, "an hour is left out that day"
+
+    async def test_what_came_before_a_limit_does_not_wait_for_midnight(self) -> None:
+        threads = recorded("commentThreads")
+        more = json.loads(json.dumps(threads["items"][0]).replace("Thread1", "Thread2"))
+        more["snippet"]["totalReplyCount"] = 7
+        async with platform(Answer(200, {**threads, "items": [*threads["items"], more]})) as here:
+            here.answers["comments"] = error(403, "quotaExceeded", "The request cannot be completed")
+            connector = opened(here.url)
+            page = await connector.poll(None)
+            with pytest.raises(TryLater):
+                await connector.poll(page.cursor)
+            await connector.close()
+        assert [message.external_id for message in events(page)] == ["UgThread1", "UgThread1.reply1"]
+        assert list(page.cursor["threads"]) == ["UgThread1"]
 
     async def test_a_lost_poll_is_tried_later(self) -> None:
         async with platform(LOST) as here:

@@ -1,14 +1,22 @@
-"""The server as it is served, and a real browser to look at it."""
+"""The server as it is served, and a real browser to look at it.
 
+The browser starts once in each test process and every test has a context of its own in it: its own cookies, storage and
+size. So these tests and their fixtures run on one event loop.
+"""
+
+import inspect
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from config.settings import Settings, load_settings
+from nlp.pipeline import Pipeline
+from socialcrm.app import open_line
 from socialcrm.domain.rows import Agent, Channel, Team, TeamMember
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import Timetable
@@ -17,9 +25,18 @@ from socialcrm.web.passwords import hash_password
 from tests.e2e.site import CHROMIUM, FLAGS, PASSWORD, Site
 from tests.requirements import require
 
+HERE = Path(__file__).parent
+expect.set_options(timeout=15_000)  # a machine may be busy; what comes at once is seen at once
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE) and inspect.iscoroutinefunction(getattr(item, "function", None)):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
 
 @pytest.fixture
-async def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+def database_url(sqlite_template: Path, tmp_path: Path) -> str:
     path = tmp_path / "socialcrm.db"
     shutil.copy(sqlite_template, path)
     return f"sqlite:///{path}"
@@ -29,13 +46,19 @@ async def database_url(sqlite_template: Path, tmp_path: Path) -> str:
 def settings(database_url: str, tmp_path: Path) -> Settings:
     return load_settings(
         storage={"folder": str(tmp_path / "data"), "database": database_url},
-        line={"idle_seconds": 0.05},
+        line={"idle_seconds": 0.2},
         survey={"delay_seconds": 0},
         demo={"is_on": True},
     )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def line(settings: Settings, pipeline: Pipeline) -> AsyncIterator[Line]:
+    async with open_line(settings, pipeline=pipeline) as line:
+        yield line
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(line: Line) -> AsyncIterator[Site]:
     if not (STATIC / "widget.js").exists():
         require("the built assets (python hatch_build.py)")
@@ -64,8 +87,8 @@ async def site(line: Line) -> AsyncIterator[Site]:
     await timetable.stop()
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
     if not Path(CHROMIUM).exists():
         require(f"Chromium at {CHROMIUM}")
     async with async_playwright() as playwright:
@@ -74,13 +97,21 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """The browser; what a test opened in it ends with the test."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
+
+
 @pytest.fixture
 def look() -> dict[str, Any]:
     """What a test says of its browser: size, colours."""
     return {}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser, look: dict[str, Any]) -> AsyncIterator[BrowserContext]:
     context = await browser.new_context(reduced_motion="reduce", **look)
     context.set_default_timeout(10_000)
@@ -88,7 +119,7 @@ async def context(browser: Browser, look: dict[str, Any]) -> AsyncIterator[Brows
     await context.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(context: BrowserContext, site: Site) -> Page:
     page = await context.new_page()
     await page.goto(f"{site.url}/demo/")

@@ -1,22 +1,45 @@
 """The server of an end-to-end test, and what is behind it."""
 
+import asyncio
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from playwright.async_api import Page
 from sqlalchemy import select
 from sqlmodel import col
 
-from socialcrm.domain.rows import Agent, Conversation, Message
+from socialcrm.domain.ledger import Fate
+from socialcrm.domain.message import Step
+from socialcrm.domain.outbox import OutboxStatus
+from socialcrm.domain.rows import Agent, Conversation, Message, OutboxItem, RawEventRow, WebSession
 from socialcrm.engine.answer import reply
 from socialcrm.engine.line import Line
+from socialcrm.secrets import new_token, token_hash
 from socialcrm.web.server import build_app
+from tests.requirements import require
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 AXE = Path(__file__).parents[2] / "socialcrm/web/frontend/node_modules/axe-core/axe.min.js"
 PASSWORD = "a long password of a test"
+PATIENCE = 60
+
+
+async def faults(page: Page) -> list[tuple[str, list[str]]]:
+    """The serious faults of accessibility that axe finds on a page: the rule and where it is broken."""
+    if not AXE.exists():
+        require("axe-core (npm ci in socialcrm/web/frontend)")
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
+    return [
+        (each["id"], [node["html"][:150] for node in each["nodes"][:3]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
 
 
 class Site:
@@ -42,12 +65,40 @@ class Site:
             await self._runner.cleanup()
             self._runner = None
 
+    async def at_rest(self) -> None:
+        """Wait until the line has done all it does by itself with what came in: then a page changes no more."""
+        async with asyncio.timeout(PATIENCE):
+            while await self._is_at_work():
+                await asyncio.sleep(0.05)
+
+    async def _is_at_work(self) -> bool:
+        return (
+            any(event.fate == Fate.WAITING for event in await self.rows(RawEventRow))
+            or any(message.step != Step.DONE for message in await self.rows(Message))
+            or any(item.status in (OutboxStatus.WAITING, OutboxStatus.SENDING) for item in await self.rows(OutboxItem))
+        )
+
     async def rows(self, table: type[Any]) -> list[Any]:
         async with self.line.database.read() as session:
             return list((await session.execute(select(table).order_by(col(table.id)))).scalars())
 
     async def agent(self) -> Agent:
         return next(iter(await self.rows(Agent)))  # type: ignore[no-any-return]
+
+    async def session(self) -> str:
+        """The token of a new session of the agent: what signing in leaves in a browser's cookie."""
+        now, token = self.line.now(), new_token()
+        session = WebSession(
+            token_hash=token_hash(token),
+            csrf_token=new_token(),
+            agent_id=(await self.agent()).id or 0,
+            created_at=now,
+            seen_at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+        async with self.line.database.write() as rows:
+            rows.add(session)
+        return token
 
     async def conversation(self) -> Conversation:
         return (await self.rows(Conversation))[-1]  # type: ignore[no-any-return]

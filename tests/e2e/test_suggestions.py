@@ -9,6 +9,8 @@ from tests.e2e.site import Site
 from tests.e2e.test_together import signed_in
 from tests.e2e.test_widget import opened, settled, write
 
+TOP_UP = "mon crédit est fini, je peux recharger avec ma carte bancaire ?"
+"""Like an entry of the FAQ, but not in its words: it is suggested, and not answered by itself."""
 MARKED = """
     [...CSS.highlights.values()].flatMap(marks => [...marks].map(
         range => range.startContainer.data.slice(range.startOffset, range.endOffset)))
@@ -16,10 +18,11 @@ MARKED = """
 
 
 async def asked(browser: Browser, site: Site, page: Page, text: str, **look: object) -> Page:
-    """An agent at the conversation in which a visitor wrote this."""
+    """An agent at the conversation in which a visitor wrote this, once all is done that comes by itself."""
     await opened(page)
     await write(page, text)
     await settled(page)
+    await site.at_rest()
     agent = await signed_in(browser, site, **look)
     await agent.goto(f"{site.url}/inbox/{(await site.conversation()).id}?tab=all")
     return agent
@@ -28,9 +31,9 @@ async def asked(browser: Browser, site: Site, page: Page, text: str, **look: obj
 async def test_a_suggestion_comes_after_the_thread_goes_into_the_text_and_is_never_sent_by_itself(
     browser: Browser, site: Site, page: Page
 ) -> None:
-    agent = await asked(browser, site, page, "bonjour, comment recharger mon crédit ?")
+    agent = await asked(browser, site, page, TOP_UP)
     choices = agent.locator(".suggestion-use")
-    await expect(choices.first).to_be_visible(timeout=20_000)
+    await expect(choices.first).to_be_visible()
     text = await choices.first.locator(".suggestion-text").inner_text()
     field = agent.locator("reply-composer textarea")
     await field.fill("Bonjour !")
@@ -84,8 +87,8 @@ async def test_on_a_phone_a_tap_says_why_and_suggestions_do_not_stretch_the_page
     browser: Browser, site: Site, page: Page
 ) -> None:
     look = {"viewport": {"width": 375, "height": 740}, "has_touch": True, "is_mobile": True}
-    agent = await asked(browser, site, page, "comment recharger mon crédit ? votre service est nul", **look)
-    await expect(agent.locator(".suggestion-use").first).to_be_visible(timeout=20_000)
+    agent = await asked(browser, site, page, f"{TOP_UP} votre service est nul", **look)
+    await expect(agent.locator(".suggestion-use").first).to_be_visible()
     await agent.locator('.message-in [data-why="sentiment"]').first.tap()
     await expect(agent.locator("#because")).to_be_visible()
     box = await agent.locator("#because").bounding_box()

@@ -21,6 +21,7 @@ async def test_an_agent_corrects_a_message_and_takes_it_back(browser: Browser, s
     await opened(page)
     await write(page, TEXT)
     await settled(page)
+    await site.at_rest()
     agent = await signed_in(browser, site)
     await agent.goto(f"{site.url}/inbox/{(await site.conversation()).id}?tab=all")
     thread = agent.locator("#thread")
@@ -100,6 +101,7 @@ async def test_axe_finds_no_serious_fault_where_people_teach(
     await opened(page)
     await write(page, TEXT)
     await settled(page)
+    await site.at_rest()
     await fill(site, 3)
     async with site.line.database.write() as session:
         (await session.get_one(Agent, (await site.agent()).id)).locale = language

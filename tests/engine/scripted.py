@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import ClassVar
 
 import pytest
 
-from connectors.base import Connector, InboundMessage, Json, OutboundMessage, Page, RawEvent, Sent
+from connectors.base import Account, Connector, InboundMessage, Json, OutboundMessage, Page, Post, Quota, RawEvent, Sent
 from connectors.echo import EchoConnector
 from socialcrm.engine.line import Line
 from tests.story import Story
@@ -34,8 +36,19 @@ class Script:
     pages: deque[Page | Exception] = field(default_factory=deque)
     polled: list[Json] = field(default_factory=list)
     """The cursors it was polled with."""
+    posts: dict[str, Post | Exception] = field(default_factory=dict)
+    """What it says of a post; nothing of others."""
+    asked_for: list[str] = field(default_factory=list)
     gate: asyncio.Event | None = None
     """A poll waits for it."""
+    quota: Quota | None = None
+    account: Account | Exception = field(default_factory=lambda: Account("1", "@shop"))
+    connected: int = 0
+    finds: deque[Page | Exception] = field(default_factory=deque)
+    searched: list[tuple[str, Json]] = field(default_factory=list)
+    past: list[Page | BaseException] = field(default_factory=list)
+    """What is there to be read back."""
+    since: list[datetime] = field(default_factory=list)
 
     def accept(self, message: OutboundMessage) -> Sent:
         self.got.append(message.text)
@@ -72,6 +85,13 @@ class ScriptedConnector(EchoConnector):
             raise answer
         return self.script.accept(message)
 
+    async def post(self, external_id: str) -> Post:
+        self.script.asked_for.append(external_id)
+        found = self.script.posts[external_id]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
     async def find_sent(self, message: OutboundMessage) -> Sent | None:
         self.script.asked += 1
         if self.script.trouble:
@@ -100,6 +120,39 @@ class PolledConnector(ScriptedConnector):
         if isinstance(page, Exception):
             raise page
         return page
+
+
+class VersatileConnector(PolledConnector):
+    """One that is polled, searched and read back, adapts, has a quota, and says who we are."""
+
+    name: ClassVar[str] = "versatile"
+    label: ClassVar[str] = "Versatile"
+    poll_seconds: ClassVar[float] = 60.0
+    slowest_poll_seconds: ClassVar[float] = 600.0
+
+    @property
+    def quota(self) -> Quota | None:
+        return self.script.quota
+
+    async def connect(self) -> Account:
+        self.script.connected += 1
+        if isinstance(self.script.account, Exception):
+            raise self.script.account
+        return self.script.account
+
+    async def search(self, query: str, cursor: Json) -> Page:
+        self.script.searched.append((query, cursor))
+        page = self.script.finds.popleft() if self.script.finds else Page((), cursor)
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+    async def backfill(self, since: datetime) -> AsyncIterator[Page]:
+        self.script.since.append(since)
+        for page in list(self.script.past):
+            if isinstance(page, BaseException):
+                raise page
+            yield page
 
 
 async def begin(line: Line, connector: str = "scripted", key: str = "") -> tuple[Story, Script]:

@@ -277,6 +277,17 @@ async def test_after_a_crash_nothing_is_known_where_the_platform_cannot_be_asked
     assert script.got == ["2"]
 
 
+@on_one_database
+async def test_after_a_crash_nothing_is_known_of_a_private_answer_to_a_comment(line: Line) -> None:
+    story, script = await crashed(line, "scripted", f"{deliver.HOST}:{dead_process()}")
+    async with line.database.write() as session:
+        first = update(OutboxItem).where(col(OutboxItem.key) == "agent:1")
+        await session.execute(first.values(action="private_reply"))
+    await deliver.reconcile(line)
+    assert (await story.outbox())[0] == ("unknown", "We stopped while it was being sent.")
+    assert script.asked == 0, "the platform would look among what is public"
+
+
 async def test_trouble_with_one_abandoned_text_does_not_keep_the_others_or_the_start(line: Line) -> None:
     """Reconciling is the first thing a process does: when it raised, nothing would ever start again."""
     pid = dead_process()

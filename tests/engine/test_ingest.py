@@ -5,7 +5,9 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from socialcrm.domain.rows import Analysis, Contact, Conversation, ConversationEvent, Identity, RuleTrace
+from connectors import base
+from connectors.base import Refused
+from socialcrm.domain.rows import Analysis, Contact, Conversation, ConversationEvent, Identity, Post, RuleTrace
 from socialcrm.engine import ledger
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.ledger import LedgerCounts
@@ -288,3 +290,74 @@ async def test_channels_take_turns_so_that_a_flood_on_one_does_not_hold_up_anoth
     await ingest(story.line)
     await ingest(story.line)
     assert "me too" in {m.text for m in await story.messages()}
+
+
+POST = {"id": "p-1", "text": "Notre nouvelle box", "url": "https://platform.example/p-1", "author": "Wasla"}
+
+
+async def test_a_post_is_kept_once_however_many_comments_stand_under_it(line: Line) -> None:
+    story = await Story.begin(line)
+    for number, author in enumerate(("lyes", "nadia", "lyes")):
+        await story.customer_writes(
+            "Combien ?", author=author, thread=f"t-{author}", kind="comment", post=POST, number=f"m-{number}"
+        )
+    await story.customer_writes(
+        "Et là ?", thread="t-lyes", kind="comment", post={**POST, "text": "Notre box, moins chère"}
+    )
+    await story.customer_writes("bonjour")
+    [post] = await story.rows(Post)
+    assert (post.external_id, post.text, post.url, post.is_self) == ("p-1", "Notre box, moins chère", POST["url"], True)
+    assert [c.post_id for c in await story.rows(Conversation)] == [post.id, post.id, None]
+
+
+async def test_a_post_that_came_without_its_words_is_asked_for_once_and_is_nothing_to_wait_for(line: Line) -> None:
+    clock = Clock()
+    story, script = await begin(line_with(line, clock))
+    script.posts["p-1"] = Refused("It is not shown to you.")
+    await story.customer_writes("Combien ?", thread="t-1", kind="comment", post={"id": "p-1"})
+    await story.customer_writes("Et quand ?", thread="t-2", kind="comment", post={"id": "p-1"})
+    [post] = await story.rows(Post)
+    assert (post.text, script.asked_for) == ("", ["p-1"])
+    assert {c.post_id for c in await story.rows(Conversation)} == {post.id}
+    script.posts["p-1"] = base.Post("p-1", "Notre nouvelle box", "javascript:alert(1)", "Wasla", True)
+    clock.forward(hours=2)
+    await story.customer_writes("Et où ?", thread="t-3", kind="comment", post={"id": "p-1"})
+    [post] = await story.rows(Post)
+    assert (post.text, post.url, post.author) == ("Notre nouvelle box", "", "Wasla")
+    await story.customer_writes("Alors ?", thread="t-4", kind="comment", post={"id": "p-1"})
+    assert script.asked_for == ["p-1", "p-1"]
+
+
+@on_one_database
+async def test_a_post_that_came_in_as_a_message_is_not_asked_for(line: Line) -> None:
+    story, script = await begin(line)
+    await story.customer_writes("Qui connaît cette boutique ?", author="nadia", number="visitors", kind="comment")
+    await story.customer_writes("Moi aussi", thread="t-2", kind="comment", post={"id": "visitors"})
+    [post] = await story.rows(Post)
+    assert (post.text, post.author, post.is_self) == ("Qui connaît cette boutique ?", "Nadia", False)
+    assert script.asked_for == []
+
+
+async def test_an_old_edit_that_comes_late_is_an_earlier_text_and_hides_no_newer_one(line: Line) -> None:
+    clock = Clock()
+    story = await Story.begin(line_with(line, clock))
+    start = clock.at
+    await story.customer_writes("first", number="m-1", sent_at=start)
+    clock.forward(minutes=10)
+    minute = [start + timedelta(minutes=n) for n in range(6)]
+    for text, at in (("third", minute[3]), ("second", minute[2]), ("second", minute[2]), ("fourth", minute[4])):
+        await story.customer_writes(text, number="m-1", change="edit", sent_at=at)
+    [message] = await story.messages()
+    assert (message.text, message.edited_at) == ("fourth", minute[4])
+    assert [(v["text"], v["at"]) for v in message.versions] == [
+        ("first", start.isoformat()),
+        ("second", minute[2].isoformat()),
+        ("third", minute[3].isoformat()),
+    ]
+    assert (await story.conversation()).preview == "fourth"
+    await story.customer_writes("fourth", number="m-1", change="edit", sent_at=minute[5])
+    await story.customer_writes("fifth", number="m-1", change="edit", sent_at=minute[4])
+    assert (await story.messages())[0].text == "fourth", "the last edit brought the same words back"
+    await story.customer_writes("", number="m-1", change="delete", sent_at=minute[5])
+    assert (await story.messages())[0].deleted_at == minute[5]
+    assert (await story.conversation()).preview == ""

@@ -11,8 +11,10 @@ from sqlmodel import col
 
 from nlp.pipeline import Pipeline
 from socialcrm.domain.engagement import Engagement, Question
+from socialcrm.domain.message import AuthorKind
 from socialcrm.domain.rows import Agent, Message, Suggestion
 from socialcrm.engine import suggest
+from socialcrm.engine.answer import Draft, send
 from socialcrm.engine.learn import learn
 from socialcrm.engine.line import Line
 from socialcrm.engine.model import Model
@@ -98,10 +100,19 @@ async def test_the_words_of_a_customer_who_writes_in_pieces_are_read_together(li
 
 async def test_the_faq_is_suggested_in_the_language_of_the_customer(line: Line) -> None:
     story, _ = await answered(line)
-    [french] = await offers(story, line, "comment activer le roaming à l'étranger svp ?")
-    [english] = await offers(story, line, "hello, how do I activate roaming abroad please?", "other")
+    [french] = await offers(story, line, "je pars à l'étranger, je peux activer le roaming ?")
+    [english] = await offers(story, line, "hello, I would like to activate roaming abroad please", "other")
     assert (french.source, french.text, french.at) == ("faq:roaming", "Composez *440# avant le départ.", None)
     assert english.text == "Dial *440# before you leave."
+
+
+async def test_what_was_said_in_the_conversation_is_not_suggested_again(line: Line) -> None:
+    story, _ = await answered(line)
+    [offer] = await offers(story, line, "je pars à l'étranger, je peux activer le roaming ?")
+    conversation = await story.conversation()
+    async with line.database.write() as session:
+        await send(session, Draft(conversation, offer.text, "auto:1", AuthorKind.BOT), line.now())
+    assert await Suggestions(line).offers(conversation.id or 0) == []
 
 
 async def test_what_says_who_somebody_is_never_comes_up_again(line: Line) -> None:

@@ -1,15 +1,19 @@
 """Training: what is learned, what is held out, what may go live, and the way back."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from nlp.pipeline import Document, Field, Pipeline, Prediction
 from socialcrm.app import open_line
 from socialcrm.domain.rows import Analysis, Message, ModelVersion
 from socialcrm.domain.teaching import Source
 from socialcrm.engine.correct import confirm, correct
 from socialcrm.engine.line import Line
+from socialcrm.engine.model import Model
 from socialcrm.engine.train import CannotTrain, Comparison, Example, Verdict, collect, rollback, train
 from tests.story import Story
 
@@ -100,6 +104,41 @@ async def test_with_few_corrections_it_says_how_many_are_missing(line: Line) -> 
         await correct(session, line, row, {"intent": "spam"}, agent, Source.INBOX)
     with pytest.raises(CannotTrain, match=r"^49 more corrections are needed: there are 1 of 50\.$"):
         await train(line)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another back end that fills the intent."""
+
+    field: Field = "intent"
+    labels: tuple[str, ...] = ("other", "spam")
+
+    def predict(self, documents: Sequence[Document]) -> list[Prediction]:
+        return [Prediction("other", 1.0, {"other": 1.0, "spam": 0.0}, "elsewhere/intent") for _ in documents]
+
+
+async def test_what_another_model_fills_is_left_out_and_the_rest_is_learned(line: Line) -> None:
+    def load(heads: Path | None) -> Pipeline:
+        return Pipeline.load(heads=heads).with_component(Elsewhere())
+
+    line = replace(line, model=Model(line.database, line.model.folder, load, load(None)))
+    story = await Story.begin(line)
+    messages = await teach(story)
+    with pytest.raises(CannotTrain, match=r"^50 more .* 0 of 50, without those of intent, which another model fills"):
+        await train(line)
+    agent = await story.agent("Yacine")
+    async with line.database.write() as session:
+        for message in messages:
+            row = await session.get_one(Message, message.id)
+            await correct(session, line, row, {"sentiment": "positive"}, agent, Source.INBOX)
+    verdict = await train(line)
+    assert verdict.left_out == ("intent",)
+    assert verdict.learned + verdict.held_out == len(TALK)
+    assert verdict.comparisons["intent"].count == 0
+    assert verdict.is_better
+    (document,) = line.pipeline.analyze(TALK[:1])
+    assert document.sentiment is not None
+    assert (document.sentiment.label, intents(line, TALK)) == ("positive", {"other"})
 
 
 async def test_to_roll_back_leads_to_what_was_before_and_at_last_to_the_shipped_model(line: Line) -> None:

@@ -1,5 +1,5 @@
-// The real Bluesky (PDS, PLC, AppView, and what they need), for tests/connectors/test_bluesky.py, TestRealServer.
-// How to start it is in docs/connectors/bluesky.md. It ends when its standard input does.
+// The real Bluesky (PDS, PLC, AppView, and what they need), started by bluesky_network.py. It ends when its standard
+// input does.
 import { TestNetwork } from '@atproto/dev-env'
 
 const network = await TestNetwork.create({ dbPostgresSchema: 'socialcrm' })

@@ -1,9 +1,8 @@
 """A Bluesky to test against, written by us after the lexicons: server (PDS) and AppView in one, on loopback.
 
-The real ones are the npm package @atproto/dev-env, with PostgreSQL and Redis; see docs/connectors/bluesky.md for why
-the tests do not start them. This one keeps records, and refuses what the lexicons refuse: an unknown session, a text of
-over 300 graphemes or 3,000 bytes, a facet outside the text, a reference without its cid, a record that should be new
-and is not.
+The real ones are in bluesky_network.py. This one keeps records and private messages, and refuses what the lexicons
+refuse: an unknown session, a text of over 300 graphemes or 3,000 bytes, a facet outside the text, a reference without
+its cid, a picture that was not uploaded, a record that should be new and is not.
 
     async with bluesky_server() as server:
         nadia = server.person("nadia.test")
@@ -25,6 +24,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 POST = "app.bsky.feed.post"
+CONVO = "chat.bsky.convo.defs"
 PASSWORD = "abcd-efgh-ijkl-mnop"
 
 
@@ -47,6 +47,12 @@ class BlueskyServer:
     token_number: int = 0
     key_number: int = 0
     clock: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    """Of the chat: lines of its log, oldest first."""
+    may_chat: bool = True
+    """Whether the app password may read direct messages."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    """What was uploaded, by its reference."""
 
     def person(self, handle: str) -> str:
         """The DID of somebody with this handle."""
@@ -61,6 +67,22 @@ class BlueskyServer:
         """Somebody answers below a post."""
         root = self.records[above].get("reply", {}).get("root") or self.ref(above)
         return self.post(did, text, reply={"root": root, "parent": self.ref(above)})
+
+    def whisper(self, did: str, text: str, **message: Any) -> dict[str, Any]:
+        """Somebody writes to us, or we to somebody, in private; the line of the log. `message` are more fields."""
+        view = {"$type": f"{CONVO}#messageView", "id": self.new_key(), "rev": self.new_key(), "text": text}
+        view |= {"sender": {"did": did}, "sentAt": self.now(), **message}
+        return self._logged("logCreateMessage", view)
+
+    def unsay(self, line: dict[str, Any]) -> None:
+        """Its author takes a private message back."""
+        gone = {k: line["message"][k] for k in ("id", "rev", "sender", "sentAt")}
+        self._logged("logDeleteMessage", {"$type": f"{CONVO}#deletedMessageView", **gone})
+
+    def _logged(self, kind: str, message: dict[str, Any]) -> dict[str, Any]:
+        line = {"$type": f"{CONVO}#{kind}", "rev": self.new_key(), "convoId": "convo-1", "message": message}
+        self.log.append(line)
+        return line
 
     def delete(self, uri: str) -> None:
         """Its author deletes a post."""
@@ -127,12 +149,22 @@ class BlueskyServer:
             shown["embed"] = {"$type": "app.bsky.embed.images#view", "images": views}
         return {**shown, "indexedAt": self.indexed[uri], "likeCount": 0, "replyCount": 0}
 
+    def app(self) -> web.Application:
+        """As an application."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        return app
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One XRPC call."""
         if request.path.startswith("/img/"):
             return web.Response(body=b"\xff\xd8\xff", content_type="image/jpeg")
         method = request.path.removeprefix("/xrpc/")
         self.asked.append(method)
+        if method.startswith("chat.") and (no := self._no_chat(request)):
+            return no
+        if method == "com.atproto.repo.uploadBlob":
+            return web.json_response(self._uploaded(request, await request.read()))
         if refusal := self.refusals.pop(method, None):
             return refusal
         data = await request.json() if request.method == "POST" and request.can_read_body else {}
@@ -164,6 +196,48 @@ class BlueskyServer:
         handle = self.author(did)["handle"]
         return {"did": did, "handle": handle, "accessJwt": token, "refreshJwt": token, "active": True}
 
+    def _no_chat(self, request: web.Request) -> web.Response | None:
+        """The chat is a service of its own: our server hands calls on to it when the header says so, and only those
+        of app passwords that may read direct messages."""
+        if request.headers.get("atproto-proxy") != "did:web:api.bsky.chat#bsky_chat":
+            return error(501, "MethodNotImplemented", "Method Not Implemented")
+        return None if self.may_chat else error(400, "InvalidToken", "Bad token method")
+
+    def _convo(self) -> dict[str, Any]:
+        """lexicon chat.bsky.convo.defs#convoView."""
+        members = [{k: a[k] for k in ("did", "handle", "displayName")} for a in map(self.author, self.people.values())]
+        rev = self.log[-1]["rev"] if self.log else "2222222222222"
+        return {"id": "convo-1", "rev": rev, "members": members, "muted": False, "unreadCount": 0}
+
+    def _on_listConvos(self, request: web.Request, _: Any) -> Any:
+        return {"convos": [self._convo()]}
+
+    def _on_getLog(self, request: web.Request, _: Any) -> Any:
+        return {"logs": [line for line in self.log if line["rev"] > request.query.get("cursor", "")][:50]}
+
+    def _on_getConvo(self, request: web.Request, _: Any) -> Any:
+        return {"convo": self._convo()}
+
+    def _on_getConvoForMembers(self, request: web.Request, _: Any) -> Any:
+        if "did:plc:closed" in request.query.getall("members"):
+            return error(400, "InvalidRequest", "recipient has disabled incoming messages")
+        return {"convo": self._convo()}
+
+    def _on_sendMessage(self, request: web.Request, data: dict[str, Any]) -> Any:
+        if len(regex.findall(r"\X", data["message"]["text"])) > 1000:
+            return error(400, "InvalidRequest", "Input/message/text must not be longer than 1000 graphemes")
+        line = self.whisper(self._me(request) or "", data["message"]["text"])
+        return line["message"]
+
+    def _on_updateRead(self, request: web.Request, data: dict[str, Any]) -> Any:
+        return {"convo": self._convo()}
+
+    def _uploaded(self, request: web.Request, content: bytes) -> Any:
+        ref = "bafkrei" + base64.b32encode(hashlib.sha256(content).digest()).decode().lower().rstrip("=")
+        self.blobs[ref] = content
+        kind = request.headers["Content-Type"]
+        return {"blob": {"$type": "blob", "ref": {"$link": ref}, "mimeType": kind, "size": len(content)}}
+
     def _on_listNotifications(self, request: web.Request, _: Any) -> Any:
         if (did := self._me(request)) is None:
             return error(400, "ExpiredToken", "Token has expired")
@@ -189,7 +263,17 @@ class BlueskyServer:
         uris = request.query.getall("uris")
         if len(uris) > 25:
             return error(400, "InvalidRequest", "Error: uris must not have more than 25 elements")
-        return {"posts": [self.view(uri) for uri in uris if uri in self.records]}
+        me = self._me(request) or ""
+        return {"posts": [{**self.view(uri), "viewer": self._viewer(me, uri)} for uri in uris if uri in self.records]}
+
+    def _viewer(self, me: str, uri: str) -> dict[str, str]:
+        """lexicon app.bsky.feed.defs#viewerState: the addresses of our own like and repost."""
+        found = {}
+        for address, record in self.records.items():
+            kind = address.split("/")[3].rpartition(".")[2]
+            if address.startswith(f"at://{me}/") and record.get("subject", {}).get("uri") == uri:
+                found[kind] = address
+        return found
 
     def _on_resolveHandle(self, request: web.Request, _: Any) -> Any:
         did = self.people.get(request.query["handle"])
@@ -230,6 +314,9 @@ class BlueskyServer:
             return "Record/text must not be longer than 3000 characters"
         if any(not 0 <= f["index"]["byteStart"] < f["index"]["byteEnd"] <= size for f in record.get("facets", ())):
             return "Record/facets out of range"
+        images = record.get("embed", {}).get("images", ())
+        if any(image["image"]["ref"]["$link"] not in self.blobs for image in images):
+            return "Could not find blob"
         refs = [*record.get("reply", {}).values(), *([record["subject"]] if "subject" in record else [])]
         if any(ref.get("cid") != self.cid(ref["uri"]) for ref in refs):
             return "a reference is not what it names"
@@ -246,9 +333,7 @@ async def bluesky_server() -> AsyncIterator[BlueskyServer]:
     """A server with our account, `atlas.test`."""
     here = BlueskyServer()
     here.person("atlas.test")
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", here.handle)
-    server = TestServer(app, host="127.0.0.1")
+    server = TestServer(here.app(), host="127.0.0.1")
     await server.start_server(shutdown_timeout=0.1)
     here.url = str(server.make_url("/")).rstrip("/")
     try:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -51,6 +51,10 @@ class GraphServer:
     """One app with one page, one Instagram account and one WhatsApp number."""
 
     url: str = ""
+    tokens: set[str] = field(default_factory=lambda: {TOKEN})
+    """Those that are good."""
+    token: str = ""
+    """With which the last call came."""
     scopes: list[str] = field(default_factory=list)
     token_is_valid: bool = True
     expires_at: int = 0
@@ -124,6 +128,12 @@ class GraphServer:
         }
         return {"id": PAGE, "time": at, "changes": [{"field": "feed", "value": value}]}
 
+    def app(self) -> web.Application:
+        """As an application."""
+        app = web.Application()
+        app.router.add_route("*", r"/v{version:\d+\.\d+}/{path:.+}", self.handle)
+        return app
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One call of ours."""
         path = request.match_info["path"]
@@ -131,11 +141,13 @@ class GraphServer:
         if path.startswith("file/"):
             return web.Response(body=self.media[path.removeprefix("file/")])
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token not in (TOKEN, f"{APP_ID}|{APP_SECRET}") or request.query.get("appsecret_proof") != proof(token):
+        is_known = token in self.tokens or token == f"{APP_ID}|{APP_SECRET}"
+        if not is_known or request.query.get("appsecret_proof") != proof(token):
             return _error(401, {"message": "Invalid OAuth access token.", "type": "OAuthException", "code": 190})
         if refusal := self.refusals.get(path.rpartition("/")[2]):
             return web.json_response({"error": refusal[1]}, status=refusal[0], headers=self.headers)
         body = await request.json() if request.method == "POST" and request.can_read_body else {}
+        self.token = token
         found = self._answer(request.method, path, request.query, body)
         if found is None:
             words = f"Unsupported request. Object with ID '{path}' does not exist."
@@ -164,7 +176,7 @@ class GraphServer:
     def _read(self, path: str, query: Mapping[str, str]) -> Any:
         fields = query.get("fields", "")
         if path == "debug_token":
-            is_valid = self.token_is_valid and query.get("input_token") == TOKEN
+            is_valid = self.token_is_valid and query.get("input_token") in self.tokens
             facts = {"app_id": APP_ID, "is_valid": is_valid, "expires_at": self.expires_at}
             return {"data": {**facts, "scopes": self.scopes}}
         if path == "me":
@@ -176,6 +188,8 @@ class GraphServer:
             return _paged(shown, query)
         if path.endswith("/comments"):
             return self._comments(path.rpartition("/")[0], query)
+        if path in self.posts:
+            return self.posts[path]
         if path == PHONE:
             return {"id": PHONE, "display_phone_number": "+213 550 00 00 00", "verified_name": "Atlas"}
         if path == INSTAGRAM and fields.startswith("mentioned_"):
@@ -217,11 +231,18 @@ def _error(status: int, error: dict[str, Any]) -> web.Response:
 
 @asynccontextmanager
 async def graph_server() -> AsyncIterator[GraphServer]:
+    """Start one without a sign-in."""
+    async with started(GraphServer()) as here:
+        yield here
+
+
+Server = TypeVar("Server", bound=GraphServer)
+
+
+@asynccontextmanager
+async def started(here: Server) -> AsyncIterator[Server]:
     """Start it."""
-    here = GraphServer()
-    app = web.Application()
-    app.router.add_route("*", r"/v{version:\d+\.\d+}/{path:.+}", here.handle)
-    server = TestServer(app, host="127.0.0.1")
+    server = TestServer(here.app(), host="127.0.0.1")
     await server.start_server(shutdown_timeout=0.1)
     here.url = str(server.make_url("/")).rstrip("/")
     try:

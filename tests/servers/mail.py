@@ -27,6 +27,7 @@ from email import message_from_bytes
 from email.message import Message
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryptography import x509
@@ -97,11 +98,9 @@ class MailServer:
         with self._box(address) as box:
             if folder != "INBOX":
                 box.create(folder)
-            for _ in range(3):  # Dovecot answers SERVERBUG now and then while another session opens the mailbox
-                status, words = box.append(folder, "", "", source)
-                if status == "OK":
-                    return
-            raise RuntimeError(str(words))
+            status, words = box.append(folder, "", "", source)
+            if status != "OK":
+                raise RuntimeError(str(words))
 
     def _all(self, address: str, folder: str) -> list[tuple[bytes, str]]:
         with self._box(address) as box:
@@ -270,7 +269,7 @@ protocols = imap
 listen = {host}
 base_dir = {folder}/run
 state_dir = {folder}/run
-log_path = {folder}/log
+log_path = {log}
 default_login_user = {login_user}
 default_internal_user = {user}
 default_internal_group = {group}
@@ -324,37 +323,40 @@ async def dovecot(folder: Path, **more: str) -> AsyncIterator[MailServer]:
         require("Dovecot (Debian: dovecot-imapd)")
     cert, key = certificate(folder)
     imap, imaps = free_ports(2)
-    is_root = os.getuid() == 0
-    me = pwd.getpwuid(os.getuid()).pw_name
-    who = {
-        "login_user": "dovenull" if is_root else me,
-        "user": "dovecot" if is_root else me,
-        "group": "dovecot" if is_root else grp.getgrgid(os.getgid()).gr_name,
-        "uid": str(pwd.getpwnam("mail").pw_uid if is_root else os.getuid()),
-        "gid": str(grp.getgrnam("mail").gr_gid if is_root else os.getgid()),
-    }
-    (folder / "home").mkdir()
-    (folder / "run").mkdir()
-    if is_root:
-        for each in (folder, *folder.parents):
-            if each.is_relative_to("/tmp/pytest-of-root") or each == folder:
-                each.chmod(0o755)
-        os.chown(folder / "home", int(who["uid"]), int(who["gid"]))
-    settings = DOVECOT.format(
-        folder=folder, host=HOST, cert=cert, key=key, password=PASSWORD, imap=imap, imaps=imaps, **who
-    )
-    config = folder / "dovecot.conf"
-    config.write_text(settings + "\n".join(f"{name} = {value}" for name, value in more.items()))
-    process = await asyncio.create_subprocess_exec(
-        program, "-F", "-c", str(config), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        await _listening(imap, process, folder / "log")
-        yield MailServer(imap, imaps_port=imaps)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
+    log = folder / "log"
+    # Its mailboxes do not lie in a test's own folder: Dovecot reads them as another user, and every pytest that starts
+    # on the machine closes the folders of all tests to others ("[SERVERBUG] Internal error occurred", it says then).
+    with TemporaryDirectory(prefix="dovecot-") as place:
+        settings = {"folder": place, "log": log, "host": HOST, "cert": cert, "key": key, "password": PASSWORD}
+        config = Path(place) / "dovecot.conf"
+        config.write_text(
+            DOVECOT.format(**settings, imap=imap, imaps=imaps, **_users(Path(place)))
+            + "\n".join(f"{name} = {value}" for name, value in more.items())
+        )
+        process = await asyncio.create_subprocess_exec(
+            program, "-F", "-c", str(config), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        try:
+            await _listening(imap, process, log)
+            yield MailServer(imap, imaps_port=imaps)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.communicate()
+
+
+def _users(place: Path) -> dict[str, str]:
+    """Whom Dovecot's processes run as, and folders for them: root's Dovecot reads no mail as root."""
+    (place / "home").mkdir()
+    (place / "run").mkdir()
+    if os.getuid() == 0:
+        place.chmod(0o755)
+        mail = pwd.getpwnam("mail")
+        os.chown(place / "home", mail.pw_uid, mail.pw_gid)
+        names = {"login_user": "dovenull", "user": "dovecot", "group": "dovecot"}
+        return {**names, "uid": str(mail.pw_uid), "gid": str(mail.pw_gid)}
+    me, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    return {"login_user": me, "user": me, "group": group, "uid": str(os.getuid()), "gid": str(os.getgid())}
 
 
 async def _listening(port: int, process: asyncio.subprocess.Process, log: Path) -> None:

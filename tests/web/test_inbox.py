@@ -182,7 +182,7 @@ async def test_a_text_longer_than_the_channel_takes_is_refused_with_both_numbers
     form = {"text": "é" * (limit + 1), "key": "k"}
     reply = await browser.post(f"/inbox/{conversation.id}/answer", form, **HTMX)
     assert reply.status == 422
-    assert await reply.text() == f"This channel takes {limit} characters; the text has {limit + 1}."
+    assert await reply.text() == f"This channel takes {limit} characters; the text has {limit + 1}. Shorten it by 1."
 
 
 async def test_only_one_of_two_agents_takes_a_conversation(here: Site) -> None:

@@ -35,7 +35,7 @@ async def test_every_page_that_is_not_public_asks_for_sign_in(here: Site) -> Non
             assert (answer.status, answer.headers["Location"].split("?")[0]) == (303, "/sign-in"), path
         if "POST" in methods:
             assert (await browser.client.post(path, allow_redirects=False)).status == 401, path
-    assert set(PUBLIC) == {"/sign-in", "/static/", "/hooks/", "/widget/", "/s/", "/demo/", "/health"}
+    assert set(PUBLIC) == {"/sign-in", "/static/", "/hooks/", "/widget/", "/s/", "/files/", "/demo/", "/health"}
 
 
 async def test_no_form_is_taken_without_its_token(here: Site) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from socialcrm.domain.rows import Contact, Conversation, Message
 from socialcrm.engine.line import Line
@@ -73,6 +74,29 @@ async def test_the_page_shows_the_phrases_with_their_messages_in_every_language(
     assert f"/inbox/{conversation.id}" in text
     assert "&lt;b&gt;rien" in text
     assert "<b>rien" not in text
+
+
+async def test_all_messages_behind_a_phrase_are_a_click_away(analyst: Desk) -> None:
+    conversation = await written(analyst)
+    _, topics = await analyst.get("/reports/topics?days=30")
+    address = topics.split('class="topic-all" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert "phrase=fibre+optique" in address
+    status, text = await analyst.get(address)
+    assert status == 200
+    assert text.count(f"/inbox/{conversation.id}") == len(TEXTS)
+    status, text = await analyst.get("/reports/topics/messages?phrase=%22%3E&days=30")
+    assert (status, "not among the topics" in text) == (200, True)
+
+
+async def test_without_earlier_messages_the_newest_days_can_be_compared_with_the_others(analyst: Desk) -> None:
+    await written(analyst)
+    assert "Compare the last" not in (await analyst.get("/reports/topics?days=7"))[1], "it is all of one day"
+    async with analyst.line.database.write() as session:
+        message = (await session.execute(select(Message).limit(1))).scalar_one()
+        message.sent_at -= timedelta(days=5)
+    page = (await analyst.get("/reports/topics?days=7"))[1]
+    address = page.split("Compare the last 3 days")[0].rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
+    assert "compared with 1 from" in (await analyst.get(address))[1]
 
 
 async def test_the_reports_fetch_the_section_when_it_comes_into_view(analyst: Desk) -> None:

@@ -2,12 +2,15 @@ import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/components.css";
 import "./styles/inbox.css";
+import "./styles/files.css";
+import "./styles/posts.css";
 import "./styles/suggestions.css";
 import "./styles/sign-in.css";
 import "./styles/understanding.css";
 import htmx from "htmx.org";
 import "htmx.org/dist/ext/hx-sse.js";
 import { ReplyComposer } from "./inbox/composer";
+import { FilePicker } from "./inbox/files";
 import { listenToKeys } from "./inbox/keyboard";
 import { LiveUpdates } from "./inbox/live";
 import { followRow } from "./inbox/queue";
@@ -29,6 +32,7 @@ htmx.registerExtension("keep-open", {
 });
 
 customElements.define("message-thread", MessageThread);
+customElements.define("file-picker", FilePicker);
 customElements.define("reply-composer", ReplyComposer);
 customElements.define("answer-suggestions", AnswerSuggestions);
 customElements.define("live-updates", LiveUpdates);

@@ -1,10 +1,19 @@
-/** The composer: keeps drafts, counts against the channel's limit, sends with Ctrl+Enter. */
+/** The composer: keeps drafts, shows how long the platform finds the text, sends with Ctrl+Enter. */
 
-const NEAR_LIMIT = 0.8;
+const MEASURE_MS = 250;
 const TYPING_MS = 4_000; // platforms show it for about five seconds
+
+type Mode = "reply" | "note" | "private";
+
+interface Measured {
+  says: string;
+  level: "" | "near" | "over";
+}
 
 export class ReplyComposer extends HTMLElement {
   private toldAt = 0;
+  private waiting: number | undefined;
+  private isTooLong = false;
 
   private get form(): HTMLFormElement {
     return this.querySelector("form")!;
@@ -14,12 +23,17 @@ export class ReplyComposer extends HTMLElement {
     return this.querySelector("textarea")!;
   }
 
-  private get mode(): string {
+  private get mode(): Mode {
+    if (this.dataset["private"]) return "private";
     return new FormData(this.form).get("mode") === "note" ? "note" : "reply";
   }
 
   private get draftKey(): string {
-    return `draft:${this.dataset["conversation"]}:${this.mode}`;
+    return ["draft", this.dataset["conversation"], this.mode, this.dataset["private"]].filter(Boolean).join(":");
+  }
+
+  private get token(): string {
+    return this.querySelector<HTMLInputElement>('input[name="csrf_token"]')!.value;
   }
 
   connectedCallback(): void {
@@ -27,11 +41,19 @@ export class ReplyComposer extends HTMLElement {
     this.form.addEventListener("change", this.onMode);
     this.field.addEventListener("keydown", this.onKey);
     this.form.addEventListener("htmx:after:request", this.onSent);
+    document.addEventListener("htmx:after:swap", this.settle);
     this.restore();
+    if (this.mode === "private") this.field.focus();
+  }
+
+  disconnectedCallback(): void {
+    clearTimeout(this.waiting);
+    document.removeEventListener("htmx:after:swap", this.settle);
   }
 
   /** Write in a mode: r and n. */
   write(mode: "reply" | "note"): void {
+    if (this.mode === "private") return this.querySelector<HTMLElement>("#composer-back")!.click();
     const choice = this.querySelector<HTMLInputElement>(`input[name="mode"][value="${mode}"]`);
     if (!choice || choice.disabled) return;
     if (!choice.checked) {
@@ -43,7 +65,8 @@ export class ReplyComposer extends HTMLElement {
 
   /** Put a text in at the cursor, so that it can be undone; a part that the writer has to fill in is selected. */
   insert(text: string, absent: RegExpExecArray | null): void {
-    this.write("reply");
+    if (this.mode === "private") this.field.focus();
+    else this.write("reply");
     const { value, selectionStart: at, selectionEnd: end } = this.field;
     const lead = at > 0 && !/\s$/.test(value.slice(0, at)) ? "\n" : "";
     if (!document.execCommand("insertText", false, lead + text)) {
@@ -57,14 +80,15 @@ export class ReplyComposer extends HTMLElement {
 
   private restore(): void {
     this.field.value = localStorage.getItem(this.draftKey) ?? "";
-    this.count();
+    void this.measure();
   }
 
   private onInput = (event: Event): void => {
     if (event.target !== this.field) return;
     if (this.field.value) localStorage.setItem(this.draftKey, this.field.value);
     else localStorage.removeItem(this.draftKey);
-    this.count();
+    clearTimeout(this.waiting);
+    this.waiting = window.setTimeout(() => void this.measure(), MEASURE_MS);
     this.tell();
   };
 
@@ -72,8 +96,7 @@ export class ReplyComposer extends HTMLElement {
   private tell(): void {
     if (this.mode !== "reply" || !this.field.value || Date.now() - this.toldAt < TYPING_MS) return;
     this.toldAt = Date.now();
-    const token = this.querySelector<HTMLInputElement>('input[name="csrf_token"]')!.value;
-    void fetch(`/inbox/${this.dataset["conversation"]}/typing`, { method: "POST", headers: { "X-CSRF-Token": token } }).catch(() => undefined);
+    void fetch(`/inbox/${this.dataset["conversation"]}/typing`, { method: "POST", headers: { "X-CSRF-Token": this.token } }).catch(() => undefined);
   }
 
   private onMode = (): void => this.restore();
@@ -81,7 +104,8 @@ export class ReplyComposer extends HTMLElement {
   private onKey = (event: KeyboardEvent): void => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
-    this.form.requestSubmit(this.querySelector<HTMLButtonElement>(".composer-send"));
+    const send = this.querySelector<HTMLButtonElement>(".composer-send")!;
+    if (!send.disabled) this.form.requestSubmit(send);
   };
 
   private onSent = (event: Event): void => {
@@ -93,19 +117,41 @@ export class ReplyComposer extends HTMLElement {
     document.addEventListener(
       "htmx:after:swap",
       () => {
-        if (!matchMedia("(max-width: 760px)").matches) document.querySelector<ReplyComposer>("reply-composer")?.write(hadMode as "reply" | "note");
+        if (!matchMedia("(max-width: 760px)").matches) document.querySelector<ReplyComposer>("reply-composer")?.write(hadMode === "note" ? "note" : "reply");
       },
       { once: true },
     );
   };
 
-  private count(): void {
-    const limit = this.mode === "note" ? Infinity : Number(this.dataset["limit"]);
-    const length = [...this.field.value].length;
-    const sign = this.querySelector<HTMLElement>("[data-count]")!;
-    sign.hidden = length < limit * NEAR_LIMIT;
-    sign.textContent = `${length} / ${limit}`;
-    sign.classList.toggle("is-over", length > limit);
-    for (const button of this.querySelectorAll<HTMLButtonElement>(".composer-send, .composer-resolve")) button.disabled = length > limit;
+  /** Ask how long the platform finds the text: only it knows what a link, an emoji or an Arabic letter counts. */
+  private async measure(): Promise<void> {
+    const text = this.field.value;
+    if (!text || this.mode === "note") return this.show({ says: "", level: "" });
+    const body = new URLSearchParams({ text, to: this.dataset["private"] ?? "" });
+    const headers = { "X-CSRF-Token": this.token, Accept: "application/json" };
+    try {
+      const answer = await fetch(this.dataset["measure"]!, { method: "POST", body, headers });
+      const measured = (await answer.json()) as Measured;
+      if (answer.ok && text === this.field.value) this.show(measured);
+    } catch {
+      // The server looks again when it is sent.
+    }
   }
+
+  private show({ says, level }: Measured): void {
+    const sign = this.querySelector<HTMLElement>("[data-count]")!;
+    sign.hidden = !says;
+    sign.textContent = says;
+    sign.classList.toggle("is-near", level === "near");
+    sign.classList.toggle("is-over", level === "over");
+    this.isTooLong = level === "over";
+    this.settle();
+  }
+
+  /** Nothing is sent that is too long, or while the channel takes no answer; a note always is kept. */
+  private settle = (): void => {
+    const isClosed = this.mode === "reply" && document.querySelector("#window[data-closed]") !== null;
+    const isStopped = this.mode !== "note" && (this.isTooLong || isClosed);
+    for (const button of this.querySelectorAll<HTMLButtonElement>(".composer-send, .composer-resolve")) button.disabled = isStopped;
+  };
 }

@@ -43,6 +43,7 @@ const KEYS: Record<string, () => void> = {
   k: () => move(-1),
   r: () => composer()?.write("reply"),
   n: () => composer()?.write("note"),
+  p: () => [...document.querySelectorAll<HTMLElement>("#thread a[data-private]")].at(-1)?.click(),
   e: () => document.getElementById("status-button")?.click(),
   a: assignToMe,
   c: teachNewest,

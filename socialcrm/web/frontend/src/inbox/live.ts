@@ -3,6 +3,7 @@
 import htmx from "htmx.org";
 import { openId, refreshQueue } from "./queue";
 import type { MessageThread } from "./thread";
+import { hideTyping, showTyping } from "./typing";
 
 interface Change {
   conversation: number;
@@ -12,10 +13,12 @@ interface Change {
 const GATHER_MS = 150;
 const CUT_MS = 1500;
 const AGAIN_MS = 3000;
+const LONGEST_TIMER = 2 ** 31 - 2000; // a longer one would ring at once
 
 export class LiveUpdates extends HTMLElement {
   private gathering: number | undefined;
   private cut: number | undefined;
+  private closing: number | undefined;
   private isOpenChanged = false;
 
   connectedCallback(): void {
@@ -28,17 +31,22 @@ export class LiveUpdates extends HTMLElement {
     document.addEventListener("htmx:after:swap", this.afterSwap);
     document.addEventListener("visibilitychange", this.markSeen);
     this.markSeen();
+    this.watchWindow();
   }
 
   disconnectedCallback(): void {
     clearTimeout(this.gathering);
     clearTimeout(this.cut);
+    clearTimeout(this.closing);
     document.removeEventListener("htmx:after:swap", this.afterSwap);
     document.removeEventListener("visibilitychange", this.markSeen);
   }
 
   private onChanges = (event: Event): void => {
-    const changes = JSON.parse((event as CustomEvent<{ data: string }>).detail.data) as Change[];
+    const all = JSON.parse((event as CustomEvent<{ data: string }>).detail.data) as Change[];
+    if (all.some((change) => change.kind === "contact_typing" && String(change.conversation) === openId())) showTyping();
+    const changes = all.filter((change) => !change.kind.endsWith("_typing"));
+    if (!changes.length) return;
     this.isOpenChanged ||= changes.some((change) => String(change.conversation) === openId());
     this.gather();
   };
@@ -66,7 +74,10 @@ export class LiveUpdates extends HTMLElement {
     if (thread.first !== null) url.searchParams.set("from", String(thread.first));
     const known = thread.incoming;
     await htmx.ajax("GET", url.pathname + url.search, { source: "#conversation", swap: "none" });
-    if ([...thread.incoming].some((id) => !known.has(id))) this.announce();
+    if ([...thread.incoming].some((id) => !known.has(id))) {
+      hideTyping();
+      this.announce();
+    }
   }
 
   private announce(): void {
@@ -79,6 +90,7 @@ export class LiveUpdates extends HTMLElement {
     const { ctx } = (event as CustomEvent<{ ctx: { request?: { method: string }; target?: Element } }>).detail;
     document.querySelector<MessageThread>("message-thread")?.settle();
     this.markSeen();
+    this.watchWindow();
     const isOpened = ctx.target?.id === "conversation" && ctx.request?.method === "GET";
     if (isOpened || ctx.request?.method === "POST") void refreshQueue();
   };
@@ -90,6 +102,14 @@ export class LiveUpdates extends HTMLElement {
     head.dataset["unread"] = "0";
     void htmx.ajax("POST", head.dataset["seen"] ?? "", { source: head, swap: "none" });
   };
+
+  /** When the time for answers is over, the page says so by itself. */
+  private watchWindow(): void {
+    clearTimeout(this.closing);
+    const until = Date.parse(document.getElementById("window")?.dataset["until"] ?? "");
+    const left = until - Date.now();
+    if (left > 0 && left < LONGEST_TIMER) this.closing = window.setTimeout(() => void this.refreshThread(), left + 1000);
+  }
 
   private onConnected = (): void => {
     clearTimeout(this.cut);

@@ -71,11 +71,15 @@ function place(note: HTMLElement, tag: HTMLElement): void {
   note.style.top = `${below + note.offsetHeight > page.clientHeight ? box.top - note.offsetHeight - 6 : below}px`;
 }
 
-function say(tag: HTMLElement, words: Word[]): void {
+function sentence(note: HTMLElement, words: Word[]): string {
+  const list = spoken(words).map((word) => `\u2068${word}\u2069`).join(note.dataset["comma"]);
+  return words.length ? (note.dataset["because"] ?? "").replace("{words}", list) : (note.dataset["nothing"] ?? "");
+}
+
+function say(tag: HTMLElement, text: (note: HTMLElement) => string): void {
   const note = document.getElementById("because");
   if (!note) return;
-  const list = spoken(words).map((word) => `\u2068${word}\u2069`).join(note.dataset["comma"]);
-  note.textContent = words.length ? (note.dataset["because"] ?? "").replace("{words}", list) : (note.dataset["nothing"] ?? "");
+  note.textContent = text(note);
   note.hidden = false;
   place(note, tag);
   tag.setAttribute("aria-describedby", "because");
@@ -90,11 +94,13 @@ async function show(tag: HTMLElement): Promise<void> {
   hide();
   shown = tag;
   title = tag.title;
+  const said = tag.dataset["said"]; // what is known without asking: who corrected it, why it looks like spam
+  if (said) return say(tag, () => said);
   try {
     const words = await reasons(tag);
     if (shown !== tag || !tag.isConnected) return;
     if (words.length) mark(tag, words);
-    say(tag, words);
+    say(tag, (note) => sentence(note, words));
   } catch {
     if (shown === tag) hide();
   }
@@ -121,7 +127,7 @@ function follow(): void {
 }
 
 const tagOf = (event: Event): HTMLElement | null =>
-  event.target instanceof Element ? event.target.closest<HTMLElement>(".message [data-why]") : null;
+  event.target instanceof Element ? event.target.closest<HTMLElement>(".message [data-why], .message [data-said]") : null;
 
 function soon(tag: HTMLElement): void {
   clearTimeout(waiting);

@@ -5,6 +5,8 @@ import { type News, Refusal, type Said, type Server } from "./server";
 
 const LONGEST_MS = 30_000;
 const HIDDEN_MS = 60_000;
+const TYPING_MS = 6_000;
+const TELL_MS = 4_000;
 /** NUL, and halves of signs that were cut in two: they are no text. */
 const SIGNS = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
@@ -13,6 +15,8 @@ export interface Shown {
   drafts: Draft[];
   hasEarlier: boolean;
   isConnected: boolean;
+  /** Somebody answers just now. */
+  isTyping: boolean;
   /** Seconds until the server wants to hear from us again; 0 when it does now. */
   wait: number;
 }
@@ -24,6 +28,9 @@ export class Chat {
   #hasEarlier = false;
   #isConnected = true;
   #quietUntil = 0;
+  #typingUntil = 0;
+  #toldAt = 0;
+  #arriving: Promise<string> | null = null;
   #failures = 0;
   #isFlushing = false;
   #flushAgain = false;
@@ -57,7 +64,8 @@ export class Chat {
     const said = [...this.#said.values()].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.id - b.id));
     const drafts = this.kept.outbox().filter((draft) => !draft.button && !this.#keys.has(draft.id));
     const wait = Math.max(0, Math.ceil((this.#quietUntil - Date.now()) / 1000));
-    return { said, drafts, hasEarlier: this.#hasEarlier, isConnected: this.#isConnected, wait };
+    const isTyping = Date.now() < this.#typingUntil;
+    return { said, drafts, hasEarlier: this.#hasEarlier, isConnected: this.#isConnected, isTyping, wait };
   }
 
   /** Whether this browser has talked to us before. */
@@ -65,7 +73,18 @@ export class Chat {
     return this.kept.token() !== "";
   }
 
-  say(text: string, button?: string): void {
+  /** Lets the team see that somebody is writing, once there is a conversation. */
+  tell(): void {
+    if (!this.#said.size || Date.now() - this.#toldAt < TELL_MS) return;
+    this.#toldAt = Date.now();
+    this.server.typing(this.kept.token());
+  }
+
+  async upload(file: File): Promise<{ file: string; name: string }> {
+    return { file: await this.server.upload(await this.#token(), file), name: file.name };
+  }
+
+  say(text: string, button?: string, files?: Draft["files"]): void {
     const draft: Draft = {
       id: newId(),
       text: text.replace(SIGNS, ""),
@@ -75,6 +94,7 @@ export class Chat {
       language: this.language,
     };
     if (button !== undefined) draft.button = button;
+    if (files?.length) draft.files = files;
     this.kept.put(draft);
     this.#refresh();
   }
@@ -172,8 +192,9 @@ export class Chat {
   async #sendAll(): Promise<void> {
     for (let draft = this.#waiting()[0]; draft; draft = this.#waiting()[0]) {
       const { id, text, button, page, language } = draft;
+      const files = draft.files?.map((each) => each.file);
       try {
-        await this.server.write(await this.#token(), { id, text, button, page, language });
+        await this.server.write(await this.#token(), { id, text, button, page, language, files });
         this.#connected(true);
         if (button !== undefined || this.#keys.has(id)) this.kept.drop(id);
         else if (this.kept.has(id)) this.kept.put({ ...draft, state: "accepted" });
@@ -188,7 +209,11 @@ export class Chat {
   }
 
   async #token(): Promise<string> {
-    if (!this.kept.token()) this.kept.setToken(await this.server.newVisitor());
+    if (this.kept.token()) return this.kept.token();
+    // Two files, or a file and a text, that leave at once come from one visitor.
+    this.#arriving ??= this.server.newVisitor().finally(() => (this.#arriving = null));
+    const token = await this.#arriving;
+    if (!this.kept.token()) this.kept.setToken(token);
     return this.kept.token();
   }
 
@@ -235,7 +260,13 @@ export class Chat {
     clearTimeout(lost);
   }
 
-  #hear(news: News): void {
+  #hear(news: News | null): void {
+    this.#typingUntil = news ? 0 : Date.now() + TYPING_MS;
+    if (!news) {
+      this.changed();
+      setTimeout(this.changed, TYPING_MS + 20);
+      return;
+    }
     this.#cursor = news.cursor;
     this.#learn(news.messages);
     this.#connected(true);

@@ -9,6 +9,7 @@ export interface Draft {
   id: string;
   text: string;
   button?: string;
+  files?: { file: string; name: string }[];
   at: number;
   state: "waiting" | "accepted" | "refused";
   reason?: string;

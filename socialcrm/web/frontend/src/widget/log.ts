@@ -3,9 +3,12 @@
 import type { Chat, Shown } from "./chat";
 import type { Draft } from "./kept";
 import { withLinks } from "./links";
-import { element } from "./parts";
-import type { Said } from "./server";
+import { drawing, element } from "./parts";
+import type { Said, SaidFile } from "./server";
 import type { Texts } from "./texts";
+
+/** A file that was sent has a path; one on its way only a name. */
+type FileShown = Partial<SaidFile> & { name: string };
 
 interface Row {
   element: HTMLElement;
@@ -67,7 +70,8 @@ export class Log {
 
   #saidRow(said: Said): Row {
     const isMine = said.from === "visitor";
-    const row = this.#row(said.key ?? `#${said.id}`, said.text, isMine, this.#author(said), said.edited_at ?? "");
+    const author = this.#author(said);
+    const row = this.#row(said.key ?? `#${said.id}`, said.text, isMine, author, said.edited_at ?? "", said.files);
     const at = new Date(said.at);
     fill(row.meta, [element("time", { datetime: said.at }, this.#clock.format(at))], said.at);
     if (said.buttons.length && row.element.lastElementChild === row.meta) this.#addChoices(row, said);
@@ -75,7 +79,7 @@ export class Log {
   }
 
   #draftRow(draft: Draft, shown: Shown): Row {
-    const row = this.#row(draft.id, draft.text, true, this.texts.you, "");
+    const row = this.#row(draft.id, draft.text, true, this.texts.you, "", draft.files);
     if (draft.state === "refused") {
       const remove = element("button", { type: "button", class: "small" }, this.texts.remove);
       const edit = element("button", { type: "button", class: "small" }, this.texts.edit);
@@ -93,12 +97,14 @@ export class Log {
   }
 
   /** The row of a message: a draft becomes the message it was when that comes back from the server. */
-  #row(key: string, text: string, isMine: boolean, author: string, version: string): Row {
-    const face = `${version} ${text}`;
+  #row(key: string, text: string, isMine: boolean, author: string, version: string, files: FileShown[] = []): Row {
+    const face = `${version} ${text} ${files.filter((file) => file.path).length}`;
     const known = this.#rows.get(key);
-    const bubble = element("div", { class: "bubble", dir: "auto" }, ...withLinks(text, this.texts.newWindow));
+    if (known?.face === face) return known;
+    const parts = [...withLinks(text, this.texts.newWindow), ...files.map((file) => this.#file(file))];
+    const bubble = element("div", { class: "bubble", dir: "auto" }, ...parts);
     if (known) {
-      if (known.face !== face) known.element.querySelector(".bubble")!.replaceWith(bubble);
+      known.element.querySelector(".bubble")!.replaceWith(bubble);
       known.face = face;
       return known;
     }
@@ -106,6 +112,26 @@ export class Log {
     const meta = element("div", { class: "meta" });
     const whole = element("div", { class: isMine ? "message mine" : "message" }, who, bubble, meta);
     return { element: whole, meta, face };
+  }
+
+  /** A picture, a player or a link to the file; only its name while it is on its way. */
+  #file({ kind, name, path }: FileShown): HTMLElement {
+    const named = () => [drawing("attach"), ` ${name || this.texts.file}`];
+    if (!path) return element("div", { class: "file" }, ...named());
+    const src = new URL(path, this.chat.server.base).href;
+    if (kind === "audio" || kind === "video") {
+      return element(kind, { class: "file", src, controls: "", preload: "none", "aria-label": name });
+    }
+    const link = element("a", { class: "file", href: src, target: "_blank", rel: "noopener", title: this.texts.newWindow });
+    link.append(...(kind === "image" ? [element("img", { src, alt: name || this.texts.picture })] : named()));
+    link.querySelector("img")?.addEventListener("load", () => this.#keepEnd());
+    return link;
+  }
+
+  /** A picture that was loaded pushes the end away from who reads it. */
+  #keepEnd(): void {
+    const { element: log } = this;
+    if (log.scrollHeight - log.scrollTop - log.clientHeight < 400) this.toEnd();
   }
 
   #author(said: Said): string {

@@ -6,12 +6,14 @@ import { Log } from "./log";
 import { drawing, element, readableOn } from "./parts";
 import type { Config, Server } from "./server";
 import { type Language, texts } from "./texts";
+import { Tray } from "./tray";
 import css from "./widget.css?inline";
 
 const SEEN = "seen";
 const DRAFT = "socialcrm:draft";
 
 export function showChat(server: Server, channel: string, config: Config, language: Language): void {
+  let ready = false;
   const words = texts(language);
   const kept = new Kept(channel);
   const host = element("div", { "data-socialcrm-chat": channel });
@@ -34,7 +36,8 @@ export function showChat(server: Server, channel: string, config: Config, langua
   const title = element("h2", { id: "title" }, element("bdi", {}, config.title));
   const field = element("textarea", { rows: "1", placeholder: words.write, "aria-label": words.write });
   const send = element("button", { type: "submit", "aria-label": words.send }, drawing("send", "flip"));
-  const form = element("form", { class: "form" }, field, send);
+  const tray = new Tray(chat, words, config.files, () => ready && drawState());
+  const form = element("form", { class: "form" }, tray.element, tray.button, field, send);
   const state = element("div", { class: "state", role: "status" });
   const head = element("div", { class: "head" }, title, close);
   const panel = element(
@@ -64,21 +67,32 @@ export function showChat(server: Server, channel: string, config: Config, langua
   });
   field.addEventListener("input", () => {
     sessionStore(field.value);
+    if (field.value) chat.tell();
     drawState();
+  });
+  field.addEventListener("paste", (event) => {
+    if (event.clipboardData?.files.length) tray.add(event.clipboardData.files);
+  });
+  panel.addEventListener("dragover", (event) => event.preventDefault());
+  panel.addEventListener("drop", (event) => {
+    event.preventDefault();
+    tray.add(event.dataTransfer?.files ?? null);
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const text = field.value.trim();
-    if (text && !excess()) {
+    if (!excess() && !tray.isBusy) {
+      const files = tray.take();
+      if (text || files.length) chat.say(text, undefined, files);
       field.value = "";
       sessionStore("");
-      chat.say(text);
       log.toEnd();
     }
     field.focus();
     drawState();
   });
   field.value = sessionStore();
+  ready = true;
   chat.start();
   setInterval(() => chat.shown().wait && draw(), 1000);
 
@@ -110,8 +124,8 @@ export function showChat(server: Server, channel: string, config: Config, langua
     return length > config.text_length ? words.tooLong(length, config.text_length) : "";
   }
 
-  function drawState(isConnected = chat.shown().isConnected): void {
-    const line = excess() || (isConnected ? "" : words.offline);
+  function drawState({ isConnected, isTyping } = chat.shown()): void {
+    const line = excess() || tray.trouble || (isConnected ? (isTyping ? words.typing : "") : words.offline);
     if (state.textContent !== line) state.textContent = line;
     field.dir = field.value ? "auto" : dir; // an empty field would write its hint from the left
     field.setAttribute("aria-invalid", String(excess() !== ""));
@@ -120,7 +134,7 @@ export function showChat(server: Server, channel: string, config: Config, langua
   function draw(): void {
     const shown = chat.shown();
     log.draw(shown);
-    drawState(shown.isConnected);
+    drawState(shown);
     const isOpen = !panel.hidden;
     const theirs = shown.said.filter((said) => said.from !== "visitor").map((said) => said.id);
     const seen = Number(kept.get(SEEN));

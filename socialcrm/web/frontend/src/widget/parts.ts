@@ -5,6 +5,7 @@ const DRAWINGS = {
   chat: "M21 12a8 8 0 0 1-8 8H4l2-3.2A8 8 0 1 1 21 12ZM9 12h.01M13 12h.01M17 12h.01",
   close: "M6 6l12 12M18 6L6 18",
   send: "M4 12h15M13 6l6 6-6 6",
+  attach: "m8.5 12.5 5.8-5.8a2.6 2.6 0 0 1 3.7 3.7l-7.6 7.6a4.4 4.4 0 0 1-6.2-6.2l7.4-7.4",
 };
 
 type Content = (Node | string)[];

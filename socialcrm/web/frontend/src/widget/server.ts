@@ -1,5 +1,11 @@
 /** Talking to the server: plain calls, and the stream of news. */
 
+export interface SaidFile {
+  kind: "image" | "audio" | "video" | "document";
+  name: string;
+  path: string;
+}
+
 export interface Said {
   id: number;
   key: string | null;
@@ -7,6 +13,7 @@ export interface Said {
   name: string;
   text: string;
   buttons: { label: string; value: string }[];
+  files: SaidFile[];
   at: string;
   edited_at: string | null;
 }
@@ -22,6 +29,7 @@ export interface Config {
   accent: string;
   greeting: Record<string, string>;
   text_length: number;
+  files: { most: number; bytes: number };
 }
 
 /** The server said no; `status` 0 means that there was no answer. */
@@ -42,6 +50,7 @@ export class Refusal extends Error {
 
 const SILENCE_MS = 45_000;
 const ANSWER_MS = 20_000;
+const UPLOAD_MS = 180_000;
 
 export class Server {
   constructor(readonly base: string) {}
@@ -58,12 +67,24 @@ export class Server {
     return this.#ask("messages", { method: "POST", body: JSON.stringify(body) }, token);
   }
 
+  /** Hands a file over before it is sent; what names it in a message. */
+  async upload(token: string, file: File): Promise<string> {
+    const options = { method: "POST", body: file, signal: AbortSignal.timeout(UPLOAD_MS) };
+    const response = await this.#fetch(`files?name=${encodeURIComponent(file.name)}`, options, token);
+    return ((await response.json()) as { file: string }).file;
+  }
+
+  typing(token: string): void {
+    void this.#ask("typing", { method: "POST" }, token).catch(() => undefined);
+  }
+
   newest(token: string, before?: number): Promise<News> {
     return this.#ask(before === undefined ? "messages" : `messages?before=${before}`, {}, token);
   }
 
-  /** Reads the stream until it ends; `heard` gets every piece of news. A silent connection counts as a lost one. */
-  async listen(token: string, after: number, stop: AbortSignal, heard: (news: News) => void): Promise<void> {
+  /** Reads the stream until it ends; `heard` gets every piece of news, null says that somebody is typing. A silent
+   * connection counts as a lost one. */
+  async listen(token: string, after: number, stop: AbortSignal, heard: (news: News | null) => void): Promise<void> {
     const end = new AbortController();
     const abort = () => end.abort();
     let timer = setTimeout(abort, SILENCE_MS);
@@ -82,7 +103,7 @@ export class Server {
         rest = blocks.pop()!;
         for (const block of blocks) {
           const data = block.split("\n").find((line) => line.startsWith("data: "));
-          if (data) heard(JSON.parse(data.slice(6)) as News);
+          if (data) heard(block.startsWith("event: typing") ? null : (JSON.parse(data.slice(6)) as News));
         }
       }
     } finally {
@@ -98,7 +119,7 @@ export class Server {
 
   async #fetch(path: string, options: RequestInit, token: string): Promise<Response> {
     const headers: Record<string, string> = token ? { Authorization: `Bearer ${token}` } : {};
-    if (options.body) headers["Content-Type"] = "application/json";
+    if (typeof options.body === "string") headers["Content-Type"] = "application/json";
     let response: Response;
     try {
       response = await fetch(this.base + path, { ...options, headers, credentials: "omit", cache: "no-store" });

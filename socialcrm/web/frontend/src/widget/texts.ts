@@ -22,6 +22,16 @@ const en = {
   chosen: "Your choice:",
   greeting: "Hello! How can we help you?",
   newWindow: "opens in a new window",
+  typing: "We are writing an answer…",
+  attach: "Attach files",
+  picture: "Picture",
+  file: "File",
+  uploading: "Uploading…",
+  removeFile: (name: string) => `Remove ${name}`,
+  tooLarge: (name: string, megabytes: number) => `${name} is larger than ${megabytes} MB`,
+  tooMany: (most: number) => `At most ${most} files at once`,
+  badFile: (name: string) => `${name} cannot be sent here`,
+  notUploaded: (name: string) => `${name} could not be uploaded. Try again`,
 };
 
 export type Texts = typeof en;
@@ -48,6 +58,16 @@ const fr: Texts = {
   chosen: "Votre choix :",
   greeting: "Bonjour ! Comment pouvons-nous vous aider ?",
   newWindow: "s’ouvre dans une nouvelle fenêtre",
+  typing: "Nous vous écrivons…",
+  attach: "Joindre des fichiers",
+  picture: "Image",
+  file: "Fichier",
+  uploading: "Téléversement…",
+  removeFile: (name) => `Retirer ${name}`,
+  tooLarge: (name, megabytes) => `${name} dépasse ${megabytes} Mo`,
+  tooMany: (most) => `${most} fichiers au plus à la fois`,
+  badFile: (name) => `${name} ne peut pas être envoyé ici`,
+  notUploaded: (name) => `${name} n’a pas pu être téléversé. Réessayez`,
 };
 
 const ar: Texts = {
@@ -72,6 +92,16 @@ const ar: Texts = {
   chosen: "اختيارك:",
   greeting: "مرحبا! كيف يمكننا مساعدتك؟",
   newWindow: "يفتح في نافذة جديدة",
+  typing: "نكتب لكم الرد…",
+  attach: "إرفاق ملفات",
+  picture: "صورة",
+  file: "ملف",
+  uploading: "جارٍ الرفع…",
+  removeFile: (name) => `إزالة ${name}`,
+  tooLarge: (name, megabytes) => `حجم ${name} يتجاوز ${megabytes} ميغابايت`,
+  tooMany: (most) => `${most} ملفات على الأكثر في كل مرة`,
+  badFile: (name) => `لا يمكن إرسال ${name} هنا`,
+  notUploaded: (name) => `تعذر رفع ${name}. حاولوا من جديد`,
 };
 
 const ALL: Record<string, Texts> = { fr, ar, en };
