@@ -32,6 +32,7 @@ def table() -> str:
     classes = [connector_class(name) for name in sorted(CONNECTORS)]
     rows = [["", *(f"[{each.label}]({each.name}.md)" for each in classes)], ["---"] * (len(classes) + 1)]
     rows += [[words, *("yes" if each.can(name) else "" for each in classes)] for name, words in ABILITIES.items()]
+    rows.append(["send files", *("yes" if e.limits.media or e.limits.public_media else "" for e in classes)])
     rows.append(["characters in one message", *(f"{e.limits.text_length:,}" if _sends(e) else "" for e in classes)])
     rows.append(["buttons under one message", *(str(e.limits.buttons) if _sends(e) else "" for e in classes)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -171,11 +171,16 @@ async def test_a_token_that_no_longer_counts_is_replaced_and_the_text_kept(
 
 async def test_who_writes_too_fast_is_told_so_and_every_message_arrives(page: Page, site: Site) -> None:
     await opened(page)
-    for number in range(12):
-        await write(page, f"vite {number}")
-    await expect(panel(page).get_by_text(re.compile("Partira dans")).first).to_be_visible()
+    waits = panel(page).get_by_text(re.compile("Partira dans")).first
+    written: list[str] = []
+    while (
+        not (written[11:] and await waits.is_visible()) and len(written) < 60
+    ):  # how many it takes depends on the machine
+        written.append(f"vite {len(written)}")
+        await write(page, written[-1])
+    await expect(waits).to_be_visible()
     await settled(page)
-    assert await site.incoming() == [f"vite {number}" for number in range(12)]
+    assert await site.incoming() == written
 
 
 async def test_a_survey_is_answered_with_one_press(page: Page, site: Site) -> None:

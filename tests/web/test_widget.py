@@ -187,9 +187,9 @@ async def test_an_agents_file_is_there_for_the_visitor(chat: Chat) -> None:
     folder = chat.line.settings.storage.folder
     kept = files.keep_upload(folder, "o", b"%PDF-1.7", "facture.pdf")
     upload = files.take_upload(folder, "o", kept.sha256, kept.name)
-    agent = await chat.agent()
+    agent, number = await chat.agent(), (await chat.conversation()).id
     async with chat.line.database.write() as session:
-        conversation = await session.get_one(Conversation, (await chat.conversation()).id)
+        conversation = await session.get_one(Conversation, number)
         await reply(session, chat.line, conversation, "", agent, "k", [upload])
     await drain(chat.line)
     [file] = (await chat.seen())[-1]["files"]
