@@ -117,7 +117,10 @@ class Pipeline:
         from nlp.onnx import Encoder
 
         stored = Heads.load(path)
-        shared = Encoder(folder, stored.name.partition("+")[0], stored.likeness)
+        base = stored.name.partition("+")[0]
+        if heads and base != (shipped := Heads.load(folder / "heads.npz").name):
+            raise ValueError(f"these heads were fitted on {base}, and the model is {shipped} now: train again")
+        shared = Encoder(folder, base, stored.likeness)
         parts = [
             HybridComponent(one.field, shared, one, stored.heads[one.field], f"{stored.name}/{one.field}")
             for one in linear

@@ -557,7 +557,7 @@ class RoundTrip:
         assert not [flags for flags in await server.flags(US) if "Seen" in flags], "mails stay unread"
 
     async def test_a_poll_waits_for_the_first_mail(self, connector: EmailConnector, server: MailServer) -> None:
-        start = await connector.poll(None)
+        start = await asyncio.wait_for(connector.poll(None), 5)  # where it begins is kept before it waits
         waiting = asyncio.create_task(connector.poll(start.cursor))
         done, _ = await asyncio.wait({waiting}, timeout=1)
         assert not done
@@ -592,8 +592,8 @@ class RoundTrip:
         self, connector: EmailConnector, server: MailServer
     ) -> None:
         page = await connector.poll(None)
-        for number in range(30):
-            await server.deliver(US, mail(str(number), Message_ID=f"<{number}@x>", Subject=""))
+        mails = [mail(str(number), Message_ID=f"<{number}@x>", Subject="") for number in range(30)]
+        await server.deliver(US, *mails)
         texts: list[str] = []
         sizes = []
         while len(texts) < 30:
@@ -641,19 +641,19 @@ class TestDovecot(RoundTrip):
     async def test_mails_that_are_numbered_anew_come_once_more_with_the_ids_they_had(self, real: MailServer) -> None:
         async with smtp_server() as smtp:
             config = real.config(US, folder="Support", smtp_port=str(smtp.port))
-            await real.deliver(US, mail("First", Message_ID="<1@x>"), "Support")
+            await real.deliver(US, mail("First", Message_ID="<1@x>"), folder="Support")
             connector = EmailConnector(config)
             start = await connector.poll(None)
-            await real.deliver(US, mail("Second", Message_ID="<2@x>"), "Support")
+            await real.deliver(US, mail("Second", Message_ID="<2@x>"), folder="Support")
             page = await connector.poll(start.cursor)
             await connector.close()
             await real.renumber(US, "Support")
-            await real.deliver(US, mail("Third", Message_ID="<3@x>"), "Support")
+            await real.deliver(US, mail("Third", Message_ID="<3@x>"), folder="Support")
             connector = EmailConnector(config)
             anew = await connector.poll(page.cursor)
             assert anew.cursor["uidvalidity"] != page.cursor["uidvalidity"]
             assert [m.external_id for m in await read_all(connector, anew)] == ["1@x", "2@x", "3@x"]
-            await real.deliver(US, mail("Fourth", Message_ID="<4@x>"), "Support")
+            await real.deliver(US, mail("Fourth", Message_ID="<4@x>"), folder="Support")
             assert [m.external_id for m in await read_all(connector, await connector.poll(anew.cursor))] == ["4@x"]
             await connector.close()
 

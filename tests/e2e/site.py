@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from sqlmodel import col
 from socialcrm.domain.ledger import Fate
 from socialcrm.domain.message import Step
 from socialcrm.domain.outbox import OutboxStatus
-from socialcrm.domain.rows import Agent, Conversation, Message, OutboxItem, RawEventRow, WebSession
+from socialcrm.domain.rows import Agent, Conversation, Message, OutboxItem, RawEventRow
 from socialcrm.engine.answer import reply
 from socialcrm.engine.line import Line
-from socialcrm.secrets import new_token, token_hash
 from socialcrm.web.server import build_app
 from tests.requirements import require
 
@@ -84,21 +82,6 @@ class Site:
 
     async def agent(self) -> Agent:
         return next(iter(await self.rows(Agent)))  # type: ignore[no-any-return]
-
-    async def session(self) -> str:
-        """The token of a new session of the agent: what signing in leaves in a browser's cookie."""
-        now, token = self.line.now(), new_token()
-        session = WebSession(
-            token_hash=token_hash(token),
-            csrf_token=new_token(),
-            agent_id=(await self.agent()).id or 0,
-            created_at=now,
-            seen_at=now,
-            expires_at=now + timedelta(hours=1),
-        )
-        async with self.line.database.write() as rows:
-            rows.add(session)
-        return token
 
     async def conversation(self) -> Conversation:
         return (await self.rows(Conversation))[-1]  # type: ignore[no-any-return]

@@ -10,13 +10,15 @@ from socialcrm.domain.rows import Agent, Conversation, Survey
 from socialcrm.web.guard import COOKIE
 from tests.e2e.site import PASSWORD, Site, faults
 from tests.e2e.test_widget import bubble, opened, settled, shown, write
+from tests.sessions import open_session
 
 
 async def signed_in(browser: Browser, site: Site, **look: Any) -> Page:
     """A page, not yet opened anywhere, of an agent who has signed in, in a browser of its own."""
     context = await browser.new_context(reduced_motion="reduce", **look)
     context.set_default_timeout(10_000)
-    await context.add_cookies([{"name": COOKIE, "value": await site.session(), "url": site.url}])
+    token = await open_session(site.line, await site.agent())
+    await context.add_cookies([{"name": COOKIE, "value": token, "url": site.url}])
     return await context.new_page()
 
 

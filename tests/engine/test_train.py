@@ -180,12 +180,16 @@ async def test_another_process_and_the_next_start_use_the_live_version(line: Lin
         assert next_start.model.version == verdict.version
 
 
-@pytest.mark.parametrize("damage", ["missing", "garbage", "cut"])
+@pytest.mark.parametrize("damage", ["missing", "garbage", "cut", "of another encoder"])
 async def test_a_heads_file_that_cannot_be_used_does_not_stop_the_line(line: Line, damage: str) -> None:
     folder: Path = line.settings.storage.folder / "models"
     folder.mkdir(parents=True)
     path = folder / "heads.npz"
-    if damage != "missing":
+    if damage == "of another encoder":
+        shipped = line.pipeline.heads
+        assert shipped is not None
+        replace(shipped, name="hybrid-0+1").save(path)
+    elif damage != "missing":
         path.write_bytes(b"PK\x03\x04" + b"\x00" * 40 if damage == "cut" else b"nothing of the kind")
     async with line.database.write() as session:
         values = {"path": path.name, "name": "broken", "made_at": line.now(), "status": "live"}

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,9 +65,9 @@ class MailServer:
         quick = {"poll_timeout": 10, "request_timeout": 10}
         return ChannelConfig({"address": address, **servers, **ports, **quick, **settings}, {"password": PASSWORD})
 
-    async def deliver(self, address: str, source: bytes, folder: str = "INBOX") -> None:
-        """Put a mail into a mailbox, byte for byte."""
-        await asyncio.to_thread(self._append, address, source, folder)
+    async def deliver(self, address: str, *sources: bytes, folder: str = "INBOX") -> None:
+        """Put mails into a mailbox, byte for byte."""
+        await asyncio.to_thread(self._append, address, sources, folder)
 
     async def mails(self, address: str, folder: str = "INBOX") -> list[Message]:
         """All mails in a folder."""
@@ -94,13 +94,14 @@ class MailServer:
         finally:
             box.logout()
 
-    def _append(self, address: str, source: bytes, folder: str) -> None:
+    def _append(self, address: str, sources: Sequence[bytes], folder: str) -> None:
         with self._box(address) as box:
             if folder != "INBOX":
                 box.create(folder)
-            status, words = box.append(folder, "", "", source)
-            if status != "OK":
-                raise RuntimeError(str(words))
+            for source in sources:
+                status, words = box.append(folder, "", "", source)
+                if status != "OK":
+                    raise RuntimeError(str(words))
 
     def _all(self, address: str, folder: str) -> list[tuple[bytes, str]]:
         with self._box(address) as box:
@@ -127,9 +128,7 @@ class MailServer:
         kept = [source for source, _ in self._all(address, folder)]
         with self._box(address) as box:
             box.delete(folder)
-            box.create(folder)
-            for source in kept:
-                box.append(folder, "", "", source)
+        self._append(address, kept, folder)
 
 
 @dataclass

@@ -2,19 +2,17 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from socialcrm.domain.rows import Agent, Channel, WebSession
+from socialcrm.domain.rows import Agent, Channel
 from socialcrm.engine.line import Line
-from socialcrm.secrets import new_token, token_hash
+from socialcrm.secrets import new_token
 from socialcrm.web.guard import COOKIE
 from socialcrm.web.server import build_app
-
-CSRF = "the-token-of-this-session"
+from tests.sessions import CSRF, open_session
 
 
 class Desk:
@@ -26,24 +24,12 @@ class Desk:
 
     async def sign_in(self, role: str = "admin", locale: str = "en") -> Agent:
         """Become a new agent with this role."""
-        now, token = self.line.now(), new_token()
-        agent = Agent(
-            email=f"{new_token()}@shop.example".lower(), name="Nadia", role=role, locale=locale, created_at=now
-        )
+        now = self.line.now()
+        email = f"{new_token()}@shop.example".lower()
+        agent = Agent(email=email, name="Nadia", role=role, locale=locale, created_at=now)
         async with self.line.database.write() as session:
             session.add(agent)
-            await session.flush()
-            session.add(
-                WebSession(
-                    token_hash=token_hash(token),
-                    csrf_token=CSRF,
-                    agent_id=agent.id or 0,
-                    created_at=now,
-                    seen_at=now,
-                    expires_at=now + timedelta(hours=1),
-                )
-            )
-        self.cookie = f"{COOKIE}={token}"
+        self.cookie = f"{COOKIE}={await open_session(self.line, agent)}"
         return agent
 
     async def get(self, path: str, **headers: str) -> tuple[int, str]:
