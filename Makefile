@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test slow check fix bench assets train clean
+.PHONY: help run test slow bluesky check fix bench assets train clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ test: .venv/.dev ## run the tests; what a machine lacks is named and skipped
 
 slow: .venv/.dev ## run the few tests that take half a minute or more each
 	@$(BIN)/python -m pytest -q -n 2 -m slow
+
+bluesky: .venv/.dev ## test against the real PDS and AppView; the first time npm builds them (needs g++, Redis, PostgreSQL)
+	@SOCIALCRM_TEST_BLUESKY=start $(BIN)/python -m pytest -q tests/connectors/test_bluesky.py -k TestRealServer
 
 check: .venv/.dev ## ruff, mypy --strict, import-linter, then the tests
 	@$(BIN)/ruff check .
