@@ -64,11 +64,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 1 after a message if a file cannot be used."""
     given = _parser().parse_args(words)
     try:
-        pipeline = Pipeline.load(given.models)
         if given.command == "analyze":
-            analyze(pipeline, sys.stdin.buffer, sys.stdout.buffer)
+            analyze(Pipeline.load(given.models), sys.stdin.buffer, sys.stdout.buffer)
             return 0
-        table = evaluate(pipeline, read(given.files))
+        rows = list(read(given.files))  # before the model: a file that cannot be used is said at once
+        table = evaluate(Pipeline.load(given.models), rows)
     except BrokenPipeError:
         return 0
     except (OSError, ValueError, EOFError) as error:

@@ -4,6 +4,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ States = NDArray[np.float32]
 MAX_TOKENS = 128
 """Pieces of a text that are read; of a longer one the first half and the last half of as many."""
 
-_TOKENS_A_BATCH = 1_024
+_TOKENS_A_BATCH = 512  # the widest state of as many is 3 MB: more leaves the processor's cache
 _TEXTS_A_BATCH = 64
 _REMEMBERED = 8_192  # texts whose states are kept: at 384 floats each, 12 MB
 _MOST_THREADS = 4  # more do not help matrices this small
@@ -60,9 +61,8 @@ class Encoder:
         from transformers import AutoTokenizer  # here, because it takes a second to import
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _threads()
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the web server wants the cores too
+        # A thread a batch instead of several at one: matrices this small leave them waiting for each other.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
@@ -76,6 +76,7 @@ class Encoder:
         self.hidden: int = self._session.get_outputs()[0].shape[1]
         self._known: OrderedDict[str, States] = OrderedDict()
         self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(threads or _threads(), thread_name_prefix="encoder")
         self._last = lru_cache(maxsize=4)(self._states)  # the components of a pipeline ask for one batch in turn
 
     def states(self, texts: Sequence[str]) -> States:
@@ -124,6 +125,8 @@ class Encoder:
         """Compute the states of clean texts, batch by batch."""
         ids = self.pieces(texts)
         result = np.empty((len(ids), self.hidden), dtype=np.float32)
-        for batch in runs([len(one) for one in ids]):
-            result[batch] = self.run([ids[place] for place in batch])
+        batches = list(runs([len(one) for one in ids]))
+        done = self._pool.map(lambda batch: self.run([ids[place] for place in batch]), batches)
+        for batch, states in zip(batches, done, strict=True):
+            result[batch] = states
         return result

@@ -43,22 +43,22 @@ class _Constants:
         result: Floats = small * scale
         return result
 
-    def matrices(self) -> Iterator[Floats]:
-        """Yield the (rows, columns) matrices, four a layer, with the smoothing of their inputs taken back."""
+    def layers_of_weights(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yield (rows, columns) matrix and (columns,) bias, four a layer, with the smoothing of inputs taken back."""
         smoothed: dict[str, Floats] = {}
         for node in self._nodes:
             constants = [self._tensors[name] for name in node.input if name in self._tensors]
             if node.op_type == "Mul" and constants and constants[0].ndim == 1:
                 smoothed[node.output[0]] = constants[0].astype(np.float32)
             elif node.op_type == "DynamicQuantizeMatMul":
-                small, scale = constants[:2]
+                small, scale, _, bias = constants
                 factor = smoothed.get(node.input[0], np.ones(len(small), np.float32))
-                yield (small.astype(np.float32) * scale * factor[:, None]).astype(np.float32)
+                yield (small.astype(np.float32) * scale * factor[:, None]).astype(np.float32), bias.astype(np.float32)
 
-    def vectors(self, operator: str) -> Iterator[list[Floats]]:
-        """Yield the vectors that each node of one operator adds or scales by."""
-        for found in self._of(operator):
-            yield [values.astype(np.float32) for values in found if values.ndim == 1 and values.size > 1]
+    def norms(self) -> Iterator[list[Floats]]:
+        """Yield the scale and the shift of each normalisation: of the embeddings, then two a layer."""
+        for found in self._of("LayerNormalization"):
+            yield [values.astype(np.float32) for values in found]
 
     def places(self) -> Floats:
         """Return the (places, hidden) embedding, token type included."""
@@ -69,6 +69,12 @@ def _put(parameter: torch.Tensor, values: Floats) -> None:
     """Overwrite a parameter."""
     with torch.no_grad():
         parameter[: len(values)] = torch.from_numpy(values)
+
+
+def _put_both(part: torch.nn.Module, values: Sequence[Floats]) -> None:
+    """Overwrite weight and bias."""
+    for parameter, wanted in zip((part.weight, part.bias), values, strict=True):
+        _put(parameter, np.ascontiguousarray(wanted))
 
 
 def restore(folder: Path, base: Path) -> Model:
@@ -84,31 +90,22 @@ def restore(folder: Path, base: Path) -> Model:
     _put(embeddings.word_embeddings.weight, words)
     _put(embeddings.position_embeddings.weight, constants.places())
     torch.nn.init.zeros_(embeddings.token_type_embeddings.weight)  # its part is in the places already
-    [first] = constants.vectors("LayerNormalization")
-    for parameter, values in zip((embeddings.LayerNorm.weight, embeddings.LayerNorm.bias), first, strict=True):
-        _put(parameter, values)
-    matrices, skips = constants.matrices(), constants.vectors("SkipLayerNormalization")
-    shared = [found[0] for found in constants.vectors("Add") if found]
-    inner = constants.vectors("BiasGelu")
-    for layer, bias in zip(model.encoder.encoder.layer, shared, strict=True):
+    norms, dense = constants.norms(), constants.layers_of_weights()
+    _put_both(embeddings.LayerNorm, next(norms))
+    for layer in model.encoder.encoder.layer:
         attention = layer.attention.self
+        weight, bias = next(dense)
         parts = (attention.query, attention.key, attention.value)
-        for part, weight, added in zip(parts, np.split(next(matrices), 3, axis=1), np.split(bias, 3), strict=True):
-            _put(part.weight, np.ascontiguousarray(weight.T))
-            _put(part.bias, added)
-        for block, dense in ((layer.attention.output, None), (layer.output, layer.intermediate.dense)):
-            if dense is not None:
-                _put(dense.weight, np.ascontiguousarray(next(matrices).T))
-                _put(dense.bias, next(inner)[0])
-            _put(block.dense.weight, np.ascontiguousarray(next(matrices).T))
-            for parameter, values in zip(
-                (block.LayerNorm.weight, block.LayerNorm.bias, block.dense.bias), next(skips), strict=True
-            ):
-                _put(parameter, values)
+        for part, columns, added in zip(parts, np.split(weight, 3, axis=1), np.split(bias, 3), strict=True):
+            _put_both(part, (columns.T, added))
+        for part in (layer.attention.output.dense, layer.intermediate.dense, layer.output.dense):
+            weight, bias = next(dense)
+            _put_both(part, (weight.T, bias))
+        _put_both(layer.attention.output.LayerNorm, next(norms))
+        _put_both(layer.output.LayerNorm, next(norms))
     stored = Heads.load(folder / "heads.npz")
     for field in FIELDS:
-        _put(model.heads[field].weight, np.ascontiguousarray(stored.heads[field].weights.T))
-        _put(model.heads[field].bias, stored.heads[field].bias)
+        _put_both(model.heads[field], (stored.heads[field].weights.T, stored.heads[field].bias))
     return model
 
 
