@@ -39,6 +39,7 @@ from connectors.base import (
     TryLater,
     WebhookRequest,
 )
+from connectors.cause import cause
 from connectors.payload import UtcTime, parse, understand
 from connectors.plain import plain
 
@@ -217,7 +218,7 @@ class ApiConnector(Connector):
                 await _check(answer)
                 content = await _read(answer, FILE_BYTES + 1)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise TryLater(f"{url.host} cannot be reached: {type(error).__name__}.") from error
+            raise TryLater(f"{url.host} cannot be reached: {cause(error)}.") from error
         if len(content) > FILE_BYTES:
             raise Refused("The attachment is larger than 20 MB.")
         return content
@@ -255,7 +256,7 @@ class ApiConnector(Connector):
                 await _check(answer)
                 return _sent(await _read(answer, ANSWER_BYTES))
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise TryLater(f"The callback URL cannot be reached: {type(error).__name__}.") from error
+            raise TryLater(f"The callback URL cannot be reached: {cause(error)}.") from error
 
     async def _file(self, file: File) -> dict[str, Json]:
         told = {"kind": file.kind, "name": file.name, "content_type": file.content_type, "size": file.size}

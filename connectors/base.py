@@ -1,383 +1,78 @@
-"""The contract between a channel's platform and the engine.
+"""The contract between a channel's platform and the engine; what it speaks of is taken from here by all others.
 
 A connector returns data or raises; the engine decides. What a subclass overrides is what its channel can do:
 `connector.can("hide")` is true exactly when the class overrides `hide`, so none can be declared and missing.
 A connector never sleeps, retries, logs message text, touches the database or imports another connector.
 """
 
-import asyncio
 from abc import ABC
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Collection
 from datetime import datetime, timedelta
-from enum import StrEnum
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
-
-Json: TypeAlias = Any
-"""Whatever `json.loads` returns."""
-
-
-class ConnectorError(Exception):
-    """What a connector may raise; the message is a sentence that an agent or an admin can act on."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class TryLater(ConnectorError):
-    """Nothing was sent or read; try again after `retry_after` seconds, or after our own back-off when it is None."""
-
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
-
-
-class AuthExpired(ConnectorError):
-    """The platform no longer accepts our credentials: the channel stops, keeps its queue and asks for reconnection."""
-
-
-class Refused(ConnectorError):
-    """The platform will never accept this item; `reason` holds its own words."""
-
-
-class MaybeSent(ConnectorError):
-    """The connection ended after the request was written: nobody knows whether the platform acted on it."""
-
-
-class BadWebhook(ConnectorError):
-    """The call is not from the platform: answered with 403 and not kept."""
-
-
-class BadPayload(ConnectorError):
-    """The raw event is from the platform, but we cannot read it: it becomes a dead letter with this reason."""
-
-
-class Ignored(ConnectorError):
-    """The raw event is understood and not for us (a group chat, our own echo): kept in the ledger with this reason."""
-
-
-class MessageKind(StrEnum):
-    """Where a message stands in public: the words of the product."""
-
-    DIRECT_MESSAGE = "direct_message"
-    COMMENT = "comment"
-    MENTION = "mention"
-    REVIEW = "review"
-
-
-class Change(StrEnum):
-    """What an inbound item does to the message with its external id."""
-
-    NEW = "new"
-    EDIT = "edit"
-    DELETE = "delete"
-    FAILED = "failed"
-    """A message of ours was taken and then not delivered; the text holds the platform's words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is known before sending; all other rules are left to the platform, which says them in its own words."""
-
-    text_length: int
-    """Characters in one message."""
-    buttons: int = 0
-    """Buttons under one message; 0 where the channel has none."""
-    body_bytes: int = 1_000_000
-    """Largest webhook body that is read."""
-    public_length: int | None = None
-    """Characters in one public answer, where that is another number."""
-    window_hours: float | None = None
-    """How long after the customer's last message a free text may be sent; None where that does not matter."""
-    private_reply_hours: float | None = None
-    """How long after a public comment it may be answered in private, once; None where that does not matter."""
-    media: Mapping[str, int] = field(default_factory=dict)
-    """Files that it takes beside a private answer: type ("image/png", "image/*", "*/*") -> most bytes of one."""
-    public_media: Mapping[str, int] = field(default_factory=dict)
-    """The same beside a public answer."""
-    files: int = 1
-    """Files beside one answer."""
-    files_bytes: int | None = None
-    """Most bytes of all files of one answer together, where that is limited."""
-
-    def media_of(self, kind: str) -> Mapping[str, int]:
-        """Files that it takes beside an answer to a message of this kind; empty: none."""
-        return self.media if kind == MessageKind.DIRECT_MESSAGE else self.public_media
-
-    def text_length_of(self, kind: str) -> int:
-        """Characters in one answer to a message of this kind."""
-        is_private = kind == MessageKind.DIRECT_MESSAGE
-        return self.text_length if is_private or self.public_length is None else self.public_length
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One thing an admin fills in to connect a channel."""
-
-    key: str
-    label: str
-    help: str = ""
-    help_url: str = ""
-    is_secret: bool = False
-    is_required: bool = True
-    default: str = ""
-    choices: tuple[str, ...] = ()
-
-
-Renew: TypeAlias = Callable[[Mapping[str, str]], Awaitable[Mapping[str, str]]]
-"""Asks the platform for new credentials in place of those that end. Raises AuthExpired where it gives none."""
-
-
-class Keeper(Protocol):
-    """Keeps credentials that a platform changes while we use them; one renewal at a time, over all processes."""
-
-    async def renewed(self, spent: Mapping[str, str], renew: Renew) -> Mapping[str, str]:
-        """The credentials to go on with in place of `spent`: those that somebody else got meanwhile, else those that
-        `renew` gets, kept before they are used. Raises what `renew` raises."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SignIn:
-    """That an admin may sign in on the platform's own page (OAuth 2.0 with PKCE: RFC 6749, RFC 7636)."""
-
-    at: str
-    """Whose page it is."""
-    fields: tuple[Field, ...]
-    """What is filled in first: which app asks."""
-    redirect_help: str
-    """Where the platform is told the address to which it sends people back."""
-    redirect_help_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelConfig:
-    """What a connector is opened with: plain settings, decrypted credentials, and where the platform's API is."""
-
-    settings: Mapping[str, Json] = field(default_factory=dict)
-    credentials: Mapping[str, str] = field(default_factory=dict)
-    api_url: str | None = None
-    """Overrides the platform's address, so that tests point it at a server of their own."""
-    hook_url: str = ""
-    """Our webhook's own public address, for platforms that sign it or are told it with each message."""
-    keeper: Keeper | None = None
-    """Where renewed credentials are kept; None while an account is only tried: nothing is renewed then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Who we are on the platform."""
-
-    external_id: str
-    name: str
-    token_ends_at: datetime | None = None
-    missing_scopes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """An account that a sign-in opened to us, with what has to be kept to use it."""
-
-    account: Account
-    credentials: Mapping[str, str]
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """How much a platform lets us ask, as it last said or as we counted."""
-
-    used: float
-    limit: float
-    resets_at: datetime | None = None
-    """When `used` is nothing again; None where it flows off little by little."""
-    unit: str = "calls"
-    """calls, units (some calls cost several) or percent."""
-
-
-@dataclass(frozen=True, slots=True)
-class RawEvent:
-    """One event as the platform sent it, before anybody understood it. `payload` is JSON."""
-
-    payload: Json
-    external_id: str | None = None
-    line_number: int | None = None
-    """Where in an archive it stood, counted from 1."""
-    received_at: datetime | None = None
-    """When the ledger got it, for `read` on platforms that give some events no time of their own."""
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    """Files that came inside the call, by the SHA-256 of their content: kept beside the ledger, not in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Events, oldest first, and the cursor to poll with next; `more` says that another page is ready now."""
-
-    events: tuple[RawEvent, ...]
-    cursor: Json = None
-    more: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookRequest:
-    """One HTTP call of a platform; header names in lower case, `body` as it came over the wire."""
-
-    method: str
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
-    received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who wrote, as the platform knows them."""
-
-    external_id: str
-    name: str = ""
-    handle: str = ""
-    is_bot: bool = False
-    is_self: bool = False
-    """One of our own accounts: shown, never answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A picture, voice message or file beside a text; fetched with `Connector.fetch`."""
-
-    kind: str
-    """image, audio, video or document."""
-    external_id: str
-    name: str = ""
-    content_type: str = ""
-    size: int | None = None
-    """Bytes."""
-    sha256: str = ""
-    """Of the content, where we have a copy of it already."""
-
-
-def kind_of(content_type: str) -> str:
-    """What a file of this type is to a reader: image, audio, video or document."""
-    main = content_type.partition("/")[0]
-    return main if main in ("image", "audio", "video") else "document"
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file of ours on its way out."""
-
-    sha256: str
-    name: str
-    content_type: str
-    """By its bytes, whatever its name says."""
-    size: int
-    """Bytes."""
-    path: Path
-    url: str = ""
-    """Where the platform may fetch it for a day; empty where this server has no public address."""
-
-    @property
-    def kind(self) -> str:
-        """image, audio, video or document."""
-        return kind_of(self.content_type)
-
-    async def read(self) -> bytes:
-        """The content."""
-        return await asyncio.to_thread(self.path.read_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """What a comment stands under; only `external_id` where the platform did not say more."""
-
-    external_id: str
-    text: str = ""
-    url: str = ""
-    """Where people read it."""
-    author: str = ""
-    """The name of who wrote it."""
-    is_self: bool = False
-    """One of our own accounts wrote it."""
-    picture: Attachment | None = None
-    sent_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Button:
-    """A choice under a message; `value` comes back in `InboundMessage.button` when it is pressed."""
-
-    label: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class InboundMessage:
-    """One item in our words."""
-
-    external_id: str
-    thread_key: str
-    """Same key, same open conversation."""
-    author: Author
-    sent_at: datetime
-    """By the platform's clock, aware UTC."""
-    text: str = ""
-    kind: MessageKind = MessageKind.DIRECT_MESSAGE
-    reply_to: str | None = None
-    attachments: tuple[Attachment, ...] = ()
-    button: str | None = None
-    """The value of a pressed button: an answer to us, not a message."""
-    change: Change = Change.NEW
-    consent: bool | None = None
-    """The author asks us never to write again (False), or takes that back (True)."""
-    post: Post | None = None
-    """What a comment stands under, where it stands under something else than a message of its own thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutboundMessage:
-    """One text on its way out. `key` is the same for every attempt to send it."""
-
-    key: str
-    thread_key: str
-    recipient: str
-    """External id of the contact."""
-    text: str
-    buttons: tuple[Button, ...] = ()
-    reply_to: str | None = None
-    """External id of the message that is answered."""
-    is_human: bool = False
-    """Written by an agent; some platforms let those out later than automatic ones."""
-    last_inbound_at: datetime | None = None
-    """When the customer last wrote; told where the channel's limits have a window."""
-    attachments: tuple[File, ...] = ()
-
-    def pieces(self) -> tuple["OutboundMessage", ...]:
-        """The text, then each file, for platforms that take one thing at a time. The first one keeps the key."""
-        texts = [replace(self, attachments=())] if self.text else []
-        files = [replace(self, text="", buttons=(), attachments=(each,)) for each in self.attachments]
-        return tuple(replace(p, key=f"{self.key}:{n}" if n else self.key) for n, p in enumerate(texts + files))
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What the platform said of an accepted message."""
-
-    external_id: str | None = None
-    sent_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Until when the channel takes an agent's private answer, reckoned from the customer's last message."""
-
-    closes_at: datetime
-    """Until then any text."""
-    late_until: datetime | None = None
-    """Until then an agent's text all the same."""
-    has_template: bool = False
-    """Afterwards the text goes out inside a template that the platform approved."""
+from typing import ClassVar
+
+from connectors.accounts import Account, ChannelConfig, Choice, Field, Keeper, Quota, Renew, SignIn
+from connectors.errors import (
+    AuthExpired,
+    BadPayload,
+    BadWebhook,
+    ConnectorError,
+    Ignored,
+    MaybeSent,
+    Refused,
+    TryLater,
+)
+from connectors.events import Json, Page, RawEvent, WebhookRequest
+from connectors.limits import Limits, Window
+from connectors.messages import (
+    Attachment,
+    Author,
+    Button,
+    Change,
+    File,
+    InboundMessage,
+    MessageKind,
+    OutboundMessage,
+    Post,
+    Sent,
+    kind_of,
+)
+
+__all__ = [
+    "Account",
+    "Attachment",
+    "AuthExpired",
+    "Author",
+    "BadPayload",
+    "BadWebhook",
+    "Button",
+    "Change",
+    "ChannelConfig",
+    "Choice",
+    "Connector",
+    "ConnectorError",
+    "Field",
+    "File",
+    "Ignored",
+    "InboundMessage",
+    "Json",
+    "Keeper",
+    "Limits",
+    "MaybeSent",
+    "MessageKind",
+    "OutboundMessage",
+    "Page",
+    "Post",
+    "Quota",
+    "RawEvent",
+    "Refused",
+    "Renew",
+    "Sent",
+    "SignIn",
+    "TryLater",
+    "WebhookRequest",
+    "Window",
+    "kind_of",
+]
 
 
 class Connector(ABC):
@@ -460,6 +155,10 @@ class Connector(ABC):
     async def connect(self) -> Account:
         """Check the credentials and say who we are."""
         return Account(external_id=self.name, name=self.label)
+
+    async def revoke(self) -> None:
+        """Give our access back, as the channel is disconnected; the credentials are forgotten afterwards."""
+        raise Refused(f"{self.label} has nothing to give back.")
 
     def authorize_url(self, redirect_url: str, state: str, challenge: str) -> str:
         """The platform's page where an admin lets our app in; `challenge` is the S256 one of a verifier. No I/O."""

@@ -17,6 +17,7 @@ import regex
 from yarl import URL
 
 from connectors import bluesky_chat as chat
+from connectors import tls
 from connectors.base import (
     Account,
     Attachment,
@@ -357,7 +358,9 @@ class BlueskyConnector(Connector):
                 # Its models take seconds to import, so not before they are needed.
                 atproto = await asyncio.to_thread(import_module, "atproto_client")
                 requests = await asyncio.to_thread(import_module, "atproto_client.request")
-                client = atproto.AsyncClient(self._service(), requests.AsyncRequest(timeout=self._seconds()))
+                client = atproto.AsyncClient(
+                    self._service(), requests.AsyncRequest(timeout=self._seconds(), verify=tls.context())
+                )
 
                 def keep(_: object, session: Any) -> None:
                     self._session = session

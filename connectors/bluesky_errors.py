@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import httpx
 
 from connectors.base import AuthExpired, ConnectorError, Refused, TryLater
+from connectors.cause import cause
 from connectors.download import retry_after
 
 ENDED = ("ExpiredToken", "InvalidToken", "AuthMissing")
@@ -32,9 +33,9 @@ def translate(error: Exception, *, is_signing_in: bool = False) -> ConnectorErro
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
         return Refused("The server's address cannot be asked.")
     if isinstance(error, LOST) or isinstance(error.__cause__, LOST):
-        return Lost(f"Bluesky did not answer: {type(error).__name__}.")
+        return Lost(f"Bluesky did not answer: {cause(error)}.")
     if isinstance(error, httpx.HTTPError) or (response is None and type(error).__module__.startswith("atproto")):
-        return TryLater(f"Bluesky cannot be reached: {type(error).__name__}.")
+        return TryLater(f"Bluesky cannot be reached: {cause(error)}.")
     if response is None and isinstance(error, ValueError):  # a yes that atproto cannot read
         return Lost("Bluesky answered in an unknown form.")
     if response is None:

@@ -8,6 +8,7 @@ import aiohttp
 from yarl import URL
 
 from connectors.base import ChannelConfig, Connector, Json, MaybeSent, Refused, TryLater
+from connectors.cause import cause
 from connectors.download import retry_after
 from connectors.plain import plain
 
@@ -69,9 +70,9 @@ class CallingConnector(Connector):
         except aiohttp.InvalidURL as error:
             raise Refused(f"The address of {self.label} is not one that can be called.") from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise TryLater(f"{self.label} cannot be reached: {type(error).__name__}.") from error
+            raise TryLater(f"{self.label} cannot be reached: {cause(error)}.") from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _lost(f"{self.label} did not answer: {type(error).__name__}.", is_sending) from error
+            raise _lost(f"{self.label} did not answer: {cause(error)}.", is_sending) from error
 
     async def close(self) -> None:
         """Close the connections; the next call would open them again."""

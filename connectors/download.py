@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from connectors.base import Refused, TryLater
+from connectors.cause import cause
 
 REDIRECTS = 5
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -97,7 +98,7 @@ async def download(
     except aiohttp.ClientError as error:
         if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, _PrivateAddress):
             raise Refused(f"{url.host} is in a private network; only the host that was typed in may be.") from error
-        raise TryLater(f"{url.host} cannot be reached: {type(error).__name__}.") from error
+        raise TryLater(f"{url.host} cannot be reached: {cause(error)}.") from error
     except (TimeoutError, OSError) as error:
         raise TryLater(f"{url.host} did not answer in {seconds:.0f} seconds.") from error
     raise Refused(f"{first.host} redirects more than {REDIRECTS} times.")

@@ -30,19 +30,8 @@ from connectors.base import (
     Sent,
     SignIn,
 )
-from connectors.meta import (
-    APP_ID,
-    APP_SECRET,
-    GRAPH_VERSION,
-    PAGE_TOKEN,
-    ChangeOf,
-    Envelope,
-    Id,
-    MetaConnector,
-    listed,
-    next_page,
-    number_of,
-)
+from connectors.meta import APP_ID, APP_SECRET, GRAPH_VERSION, PAGE_TOKEN, ChangeOf, Envelope, Id, MetaConnector
+from connectors.meta_graph import listed, next_page, number_of
 from connectors.meta_sign_in import CONFIGURATION, facebook_sign_in
 from connectors.payload import UtcTime, understand
 
@@ -59,7 +48,8 @@ POST_FIELDS = "id,from,message,created_time,permalink_url,full_picture"
 FEED_FIELDS = (
     f"{POST_FIELDS},comments.filter(stream).order(reverse_chronological).limit({COMMENTS}){{{COMMENT_FIELDS}}}"
 )
-NEW, EDITED, REMOVED = {"add"}, {"edit", "edited"}, {"remove"}
+VERBS = {"add": Change.NEW, "edit": Change.EDIT, "edited": Change.EDIT, "remove": Change.DELETE}
+VERBS |= {"hide": Change.HIDE, "unhide": Change.UNHIDE}
 POST_ITEMS = {"status", "post", "photo", "video", "link", "share", "album", "note"}
 
 
@@ -217,11 +207,12 @@ class FacebookConnector(MetaConnector):
         return RawEvent(payload, external_id=known if isinstance(known, str) else None)
 
     def read_change(self, event: Envelope, change: ChangeOf) -> list[InboundMessage]:
-        """A comment or a visitor's post, new, edited or removed."""
+        """A comment or a visitor's post: new, edited, removed, hidden or shown again."""
         if change.field != "feed":
             return super().read_change(event, change)
         value = understand(_Feed, change.value)
-        if value.verb not in NEW | EDITED | REMOVED:
+        kind = VERBS.get(value.verb)
+        if kind is None:
             raise Ignored(f"A {value.item[:40]} was changed on Facebook: {value.verb[:40]}.")
         if value.item == "comment":
             number, thread = value.comment_id, self._thread(event.id, value)
@@ -231,7 +222,6 @@ class FacebookConnector(MetaConnector):
             raise Ignored(f"Facebook tells of a {value.item[:40]}; comments and posts are read.")
         if not number:
             raise BadPayload("change.value: neither a comment_id nor a post_id.")
-        kind = Change.NEW if value.verb in NEW else Change.EDIT if value.verb in EDITED else Change.DELETE
         sent_at = value.created_time if kind is Change.NEW else event.time or value.created_time
         if sent_at is None:
             raise BadPayload("change.value.created_time: Field required.")
@@ -271,7 +261,7 @@ class FacebookConnector(MetaConnector):
         is_self = sender is not None and bool(page) and sender.id == page
         if is_self and thread == number:
             raise Ignored("The page's own post or comment: shown on Facebook, answered by nobody here.")
-        if change is not Change.DELETE and not text and not files:
+        if change in (Change.NEW, Change.EDIT) and not text and not files:
             raise Ignored("A post or comment without words or pictures, as a sticker or a check-in.")
         # Facebook names only those who allow it; whoever is not named is somebody new each time.
         author = Author(sender.id, sender.name, is_self=is_self) if sender else Author(f"unnamed:{number}")

@@ -4,7 +4,8 @@ Written after https://developers.facebook.com/docs/instagram-platform (Instagram
 comments, mentions) and /docs/messenger-platform/instagram.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -21,13 +22,16 @@ from connectors.base import (
     Limits,
     MessageKind,
     OutboundMessage,
+    Page,
     Post,
     RawEvent,
     Refused,
     Sent,
     SignIn,
 )
-from connectors.meta import APP_ID, APP_SECRET, GRAPH_VERSION, PAGE_TOKEN, ChangeOf, Envelope, Id, number_of
+from connectors.instagram_media import POST_FIELDS, look, written_at
+from connectors.meta import APP_ID, APP_SECRET, GRAPH_VERSION, PAGE_TOKEN, ChangeOf, Envelope, Id
+from connectors.meta_graph import number_of
 from connectors.meta_messages import LATE_ANSWERS, WINDOW_HOURS, MessagesConnector
 from connectors.meta_sign_in import CONFIGURATION, facebook_sign_in
 from connectors.payload import UtcTime, understand
@@ -36,7 +40,9 @@ MENTION = "mention"
 """Begins the id of a mention, which is not a comment of ours to act on: mention:<media>:<comment>."""
 MENTIONED_COMMENT = "id,text,timestamp,username,media{id,permalink}"
 MENTIONED_MEDIA = "id,caption,timestamp,username,permalink"
-POST_FIELDS = "id,caption,media_type,media_url,thumbnail_url,permalink,timestamp,username"
+PAGES = 8
+"""Pages of media in one round: pictures older than these 200 bring new comments by webhook only."""
+FIRST_LOOK = timedelta(hours=24)
 
 
 class _From(BaseModel):
@@ -69,6 +75,24 @@ class _Comment(BaseModel):
     media: _Media = _Media()
     parent_id: Id = ""
     text: str = ""
+
+
+class _Looked(BaseModel):
+    """A comment as looking finds it."""
+
+    id: Id
+    timestamp: UtcTime
+    text: str = ""
+    username: str = ""
+    sender: _From | None = Named(default=None, alias="from")
+
+
+class _Found(BaseModel):
+    """What `poll` makes an event of."""
+
+    comment: _Looked
+    media: _Post
+    above: Id = ""
 
 
 class _Mention(BaseModel):
@@ -115,8 +139,11 @@ class InstagramConnector(MessagesConnector):
         "pages_manage_metadata",
         "pages_show_list",
     )
-    wishes: ClassVar[tuple[str, ...]] = ("pages_messaging",)
+    wishes: ClassVar[tuple[str, ...]] = ("pages_messaging", "pages_read_engagement")
     profile_fields: ClassVar[str] = "name,username"
+    poll_seconds: ClassVar[float] = 300.0
+    """Webhooks bring what is new at once; polling finds what they missed."""
+    slowest_poll_seconds: ClassVar[float] = 900.0
 
     @classmethod
     def length(cls, text: str) -> int:
@@ -136,6 +163,47 @@ class InstagramConnector(MessagesConnector):
         if not isinstance(account, dict) or not account.get("id"):
             return None
         return str(account["id"]), f"@{account['username']}" if account.get("username") else self.label
+
+    async def poll(self, cursor: Json) -> Page:
+        """Comments under one page of our media that are newer than the last whole round. The cursor holds that time,
+        the newest time of this round, and where it is."""
+        state = cursor if isinstance(cursor, dict) else {}
+        since = written_at({"timestamp": state.get("since")}) or datetime.now(UTC) - FIRST_LOOK
+        newest = max(written_at({"timestamp": state.get("newest")}) or since, since)
+        number = state["page"] if isinstance(state.get("page"), int) else 0
+        after = state["after"] if isinstance(state.get("after"), str) else None
+        found, after = await look(self.graph, _digits(self.account_id), after, since)
+        newest = max([newest, *(at for at, _ in found)])
+        events = tuple(self._event(item) for _, item in found)
+        if after and number + 1 < PAGES:
+            state = {"since": since.isoformat(), "newest": newest.isoformat(), "after": after, "page": number + 1}
+            return Page(events, cursor=state, more=True)
+        return Page(events, cursor={"since": newest.isoformat()})
+
+    async def backfill(self, since: datetime) -> AsyncIterator[Page]:
+        """Comments since a time, page by page of our media, as far back as Instagram shows them."""
+        after: str | None = None
+        while True:
+            found, after = await look(self.graph, _digits(self.account_id), after, since)
+            yield Page(tuple(self._event(item) for _, item in found), cursor=after, more=bool(after))
+            if not after:
+                return
+
+    def _event(self, polled: dict[str, Json]) -> RawEvent:
+        number = polled["comment"].get("id")
+        payload = {"object": self.webhook_object, "id": self.account_id, "polled": polled}
+        return RawEvent(payload, external_id=number if isinstance(number, str) else None)
+
+    def read_polled(self, event: Envelope) -> list[InboundMessage]:
+        """A comment that polling found, as the webhook would have brought it."""
+        found = understand(_Found, event.polled)
+        comment, sender = found.comment, found.comment.sender
+        if sender is None and comment.username:
+            sender = _From(id=f"@{comment.username}", username=comment.username)
+        is_self = bool(comment.username) and comment.username == found.media.username
+        is_self = is_self or (sender is not None and event.id in (sender.id, sender.self_ig_scoped_id))
+        told = _Comment(id=comment.id, text=comment.text, parent_id=found.above, media=found.media)
+        return [self._inbound_comment(told, sender, comment.timestamp, self._above(found.media), is_self=is_self)]
 
     async def complete(self, raw: RawEvent) -> RawEvent:
         """The event with the text of a mention, or the name of who wrote, which Meta's calls leave out."""
@@ -168,6 +236,12 @@ class InstagramConnector(MessagesConnector):
             raise BadPayload("time: Field required.")
         sender = comment.sender
         is_self = sender is not None and event.id in (sender.id, sender.self_ig_scoped_id) and bool(event.id)
+        above = Post(comment.media.id, is_self=True) if comment.media.id else None
+        return self._inbound_comment(comment, sender, event.time, above, is_self=is_self)
+
+    def _inbound_comment(
+        self, comment: _Comment, sender: _From | None, sent_at: datetime, above: Post | None, *, is_self: bool
+    ) -> InboundMessage:
         if not comment.text:
             raise Ignored("A comment without words, as a picture.")
         if not comment.id:
@@ -178,11 +252,11 @@ class InstagramConnector(MessagesConnector):
             external_id=comment.id,
             thread_key=comment.parent_id or comment.id,
             author=_author(sender, comment.id, is_self=is_self),
-            sent_at=event.time,
+            sent_at=sent_at,
             text=comment.text,
             kind=MessageKind.COMMENT,
             reply_to=comment.parent_id or None,
-            post=Post(comment.media.id, is_self=True) if comment.media.id else None,
+            post=above,
         )
 
     def _mention(self, event: Envelope, mention: _Mention) -> InboundMessage:
@@ -223,9 +297,14 @@ class InstagramConnector(MessagesConnector):
     async def post(self, external_id: str) -> Post:
         """What the picture or video shows that a comment stands under: a webhook tells only its number."""
         found = understand(_Post, await self.graph.get(_digits(external_id), {"fields": POST_FIELDS}))
+        return self._above(found.model_copy(update={"id": external_id})) or Post(external_id)
+
+    def _above(self, found: _Post) -> Post | None:
+        if not found.id:
+            return None
         picture = found.thumbnail_url or (found.media_url if found.media_type != "VIDEO" else "")
         return Post(
-            external_id=external_id,
+            external_id=found.id,
             text=found.caption,
             url=found.permalink,
             author=found.username,

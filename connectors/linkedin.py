@@ -15,6 +15,7 @@ from yarl import URL
 
 from connectors.base import (
     Account,
+    Attachment,
     AuthExpired,
     Author,
     Change,
@@ -34,6 +35,7 @@ from connectors.base import (
     TryLater,
 )
 from connectors.calls import Answer, CallingConnector
+from connectors.download import download
 from connectors.payload import UtcTime, understand
 
 API = "https://api.linkedin.com"
@@ -50,6 +52,9 @@ FEED = "https://www.linkedin.com/feed/update/"
 _NAME = re.compile(r"@\[([^\]]*)\]\([^)]*\)")
 _HASHTAG = re.compile(r"\{hashtag\|\\?#\|([^}]*)\}")
 _ESCAPED = re.compile(r"\\([|{}@\[\]()<>#*_~\\])")
+_IMAGE = re.compile(r"urn:li:image:[A-Za-z0-9_-]{1,200}")
+FILE_BYTES = 20_000_000
+FILE_HOSTS = ("licdn.com", "linkedin.com")
 _COMMENT = re.compile(r"urn:li:comment:\((urn:li:[A-Za-z]+:\d+),(\d+)\)")
 
 
@@ -71,9 +76,37 @@ class _Comment(BaseModel):
     object: str = ""
 
 
+class _Image(BaseModel):
+    id: str = ""
+
+
+class _Shared(BaseModel):
+    """A picture, video or document beside the words of a post; or an article, with a picture of its own."""
+
+    id: str = ""
+    thumbnail: str = ""
+
+
+class _Several(BaseModel):
+    images: list[_Image] = []
+
+
+class _Content(BaseModel):
+    media: _Shared = _Shared()
+    article: _Shared = _Shared()
+    several: _Several = Data(alias="multiImage", default=_Several())
+
+    @property
+    def picture(self) -> str:
+        """The first picture; empty where there is none."""
+        named = [self.media.id, self.article.thumbnail, *(image.id for image in self.several.images)]
+        return next((urn for urn in named if _IMAGE.fullmatch(urn)), "")
+
+
 class _Post(BaseModel):
     author: str = ""
     commentary: str = ""
+    content: _Content = _Content()
     published: UtcTime | None = Data(alias="publishedAt", default=None)
 
 
@@ -181,8 +214,24 @@ class LinkedInConnector(CallingConnector):
             text=_ESCAPED.sub(r"\1", text),
             url=f"{FEED}{external_id}",
             is_self=found.author == self._us,
+            picture=Attachment("image", found.content.picture) if found.content.picture else None,
             sent_at=found.published,
         )
+
+    async def fetch(self, attachment: Attachment) -> bytes:
+        """The bytes of a post's picture. Its address lasts for days, so it is asked for each time (Images API)."""
+        if not _IMAGE.fullmatch(attachment.external_id):
+            raise Refused("This is not a picture of LinkedIn's.")
+        found = await self._ask("GET", f"images/{quote(attachment.external_id, safe='')}")
+        address = str(found.get("downloadUrl") or "")
+        host, own = _host(address), _host(self.config.api_url or "")
+        if not any(host == each or host.endswith(f".{each}") for each in FILE_HOSTS) and not (own and host == own):
+            raise Refused("LinkedIn gave no address of this picture.")
+        trusted = (own,) if own else ()
+        file = await download(address, most=FILE_BYTES, trusted=trusted)
+        if file.status != 200:
+            raise Refused(f"LinkedIn no longer gives this picture (it answered {file.status}).")
+        return file.body
 
     async def reply(self, message: OutboundMessage) -> Sent:
         """Answer in the thread of a comment, in the organisation's name."""
@@ -280,6 +329,13 @@ class LinkedInConnector(CallingConnector):
     @property
     def _us(self) -> str:
         return f"urn:li:organization:{str(self.config.settings.get('organization') or '').rpartition(':')[2].strip()}"
+
+
+def _host(address: str) -> str:
+    try:
+        return URL(address).host or ""
+    except ValueError:
+        return ""
 
 
 def until_midnight(now: datetime | None = None) -> float:

@@ -44,6 +44,7 @@ from connectors.base import (
     Sent,
     TryLater,
 )
+from connectors.cause import cause
 from connectors.download import download, retry_after
 from connectors.mastodon_posts import URLS, read_event, read_post
 from connectors.payload import parse
@@ -426,10 +427,10 @@ def _translate(error: MastodonError, response: requests.Response | None) -> Conn
         case MastodonServerError():
             return _Unsure(f"Mastodon has trouble ({status}).", retry_after(headers.get("Retry-After", "")))
         case MastodonNetworkError():
-            cause = error.__context__
-            if isinstance(cause, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
+            below = error.__context__
+            if isinstance(below, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
                 return Refused("The server's address or the access token cannot be sent.")
-            return _Unsure(f"Mastodon cannot be reached: {type(cause or error).__name__}.")
+            return _Unsure(f"Mastodon cannot be reached: {cause(error)}.")
         case MastodonAPIError() if 200 <= status < 300 or status == 408:
             return _Unsure("Mastodon did not answer as it should.")
     return Refused(words)

@@ -6,7 +6,8 @@ Written after https://developers.facebook.com/docs/messenger-platform.
 from typing import ClassVar
 
 from connectors.base import Field, Limits, OutboundMessage, Sent, SignIn
-from connectors.meta import APP_ID, APP_SECRET, FILE_BYTES, GRAPH_VERSION, PAGE_TOKEN
+from connectors.meta import APP_ID, APP_SECRET, GRAPH_VERSION, PAGE_TOKEN
+from connectors.meta_graph import FILE_BYTES
 from connectors.meta_messages import LATE_ANSWERS, WINDOW_HOURS, MessagesConnector
 from connectors.meta_sign_in import CONFIGURATION, facebook_sign_in
 

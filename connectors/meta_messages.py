@@ -25,7 +25,8 @@ from connectors.base import (
     Sent,
     Window,
 )
-from connectors.meta import MARK, Envelope, Id, MetaConnector, json_field, number_of
+from connectors.meta import MARK, Envelope, Id, MetaConnector
+from connectors.meta_graph import json_field, number_of
 from connectors.payload import UtcTime, understand
 
 WINDOW_HOURS = 24.0

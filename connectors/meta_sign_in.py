@@ -5,11 +5,11 @@ facebook-login-for-business, and guides/advanced/oidc-token for PKCE.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
 
 from yarl import URL
 
 from connectors.base import ChannelConfig, Field, Json, Refused, SignIn
+from connectors.meta_graph import Graph
 
 PAGE = "https://www.facebook.com"
 PAGES = 10
@@ -24,14 +24,6 @@ CONFIGURATION = Field(
     help_url="https://developers.facebook.com/docs/facebook-login/facebook-login-for-business",
     is_required=False,
 )
-
-
-class Calls(Protocol):
-    """What is needed of `connectors.meta.Graph`."""
-
-    async def token_for(self, fields: Mapping[str, str]) -> dict[str, Json]: ...
-
-    def pages(self, path: str, fields: Mapping[str, str], most: int) -> AsyncIterator[dict[str, Json]]: ...
 
 
 def facebook_sign_in(*fields: Field) -> SignIn:
@@ -64,7 +56,7 @@ def authorize_url(
     return str(URL(f"{config.api_url or PAGE}".rstrip("/") + f"/{version}/dialog/oauth").with_query(query))
 
 
-async def exchange(graph: Calls, code: str, verifier: str, redirect_url: str) -> str:
+async def exchange(graph: Graph, code: str, verifier: str, redirect_url: str) -> str:
     """A token of the person for a code, of those that last longest: the pages' tokens that it gives do not end."""
     found = await graph.token_for({"redirect_uri": redirect_url, "code_verifier": verifier, "code": code})
     token = _token(found)
@@ -73,7 +65,7 @@ async def exchange(graph: Calls, code: str, verifier: str, redirect_url: str) ->
     return _token(await graph.token_for({"grant_type": "fb_exchange_token", "fb_exchange_token": token}))
 
 
-async def pages(graph: Calls) -> AsyncIterator[dict[str, Json]]:
+async def pages(graph: Graph) -> AsyncIterator[dict[str, Json]]:
     """The pages that were chosen in the dialog, each with a token of its own."""
     async for answer in graph.pages("me/accounts", {"fields": PAGE_FIELDS, "limit": "100"}, PAGES):
         data = answer.get("data")

@@ -8,6 +8,7 @@ from email.utils import formatdate, make_msgid
 import aiosmtplib
 
 from connectors.base import TryLater
+from connectors.cause import cause
 
 SECONDS = 20
 
@@ -43,4 +44,4 @@ async def send_mail(server: SmtpServer, sender: str, recipient: str, subject: st
             timeout=SECONDS,
         )
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        raise TryLater(f"The mail server did not take a mail: {type(error).__name__}.") from error
+        raise TryLater(f"The mail server did not take a mail: {cause(error)}.") from error

@@ -1,4 +1,4 @@
-"""Telegram, through a bot: private chats, polled or called by webhook.
+"""Telegram, through a bot: private chats and what groups say to it, polled or called by webhook.
 
 Written after https://core.telegram.org/bots/api; "Bot API" below is that page.
 """
@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from hmac import compare_digest
 from typing import Any, ClassVar
@@ -27,6 +28,7 @@ from telegram.error import (
 )
 from telegram.request import HTTPXRequest
 
+from connectors import tls
 from connectors.base import (
     Account,
     Attachment,
@@ -48,8 +50,10 @@ from connectors.base import (
     TryLater,
     WebhookRequest,
 )
+from connectors.cause import cause
 from connectors.payload import parse
 from connectors.telegram_files import ALBUM, MEDIA, in_pieces, send
+from connectors.telegram_updates import Bot as Who
 from connectors.telegram_updates import read_update
 
 # python-telegram-bot warns that `retry_after` will be a timedelta; this is its documented way to have that now.
@@ -79,9 +83,9 @@ class TelegramConnector(Connector):
 
     name: ClassVar[str] = "telegram"
     label: ClassVar[str] = "Telegram"
-    about: ClassVar[str] = "Private messages to your bot."
+    about: ClassVar[str] = "Private messages to your bot, and what groups say to it."
     # Bot API, sendMessage: 4096 characters; telegram.constants.InlineKeyboardMarkupLimit: 100 buttons.
-    limits: ClassVar[Limits] = Limits(text_length=4096, buttons=100, media=MEDIA, files=ALBUM)
+    limits: ClassVar[Limits] = Limits(text_length=4096, buttons=100, media=MEDIA, public_media=MEDIA, files=ALBUM)
     fields: ClassVar[tuple[Field, ...]] = (
         Field(
             "token",
@@ -165,8 +169,10 @@ class TelegramConnector(Connector):
         return [RawEvent(update, external_id=str(update["update_id"]) if known else None)]
 
     def read(self, raw: RawEvent) -> list[InboundMessage]:
-        """A message, an edit or a pressed button of a private chat; other kinds of update -> []."""
-        return read_update(raw)
+        """A message, an edit or a pressed button of a private chat, or what a group says to us; others -> []."""
+        settings = self.config.settings
+        number = str(settings.get("account_id") or "") or self.config.credentials.get("token", "").partition(":")[0]
+        return read_update(raw, Who(number, str(settings.get("account_name") or "")))
 
     async def acknowledge(self, raw: RawEvent) -> None:
         """Stop the spinner on a pressed button."""
@@ -194,6 +200,14 @@ class TelegramConnector(Connector):
             else:
                 sent = await self._bot.send_message(chat, message.text, **options)
         return Sent(external_id=f"{message.thread_key}:{sent.message_id}", sent_at=sent.date)
+
+    async def reply(self, message: OutboundMessage) -> Sent:
+        """Answer in the group, under the message that is answered."""
+        return await self.direct_message(message)
+
+    async def private_reply(self, message: OutboundMessage) -> Sent:
+        """Answer who wrote in a group in private; Telegram lets that through to those who have started the bot."""
+        return await self.direct_message(replace(message, thread_key=message.recipient, reply_to=None))
 
     async def delete(self, external_id: str) -> None:
         """Delete a message of ours. Bot API, deleteMessage: only in its first 48 hours."""
@@ -241,7 +255,15 @@ class TelegramConnector(Connector):
                 raise AuthExpired("The bot token is missing.")
             server = (self.config.api_url or "https://api.telegram.org").rstrip("/")
             wait = self._seconds("request_timeout", 30)
-            request = HTTPXRequest(read_timeout=wait, write_timeout=wait, connect_timeout=10, pool_timeout=10)
+            # Shorter than the whole, so that "never connected" is told apart from "never answered".
+            quick = min(wait / 2, 10)
+            request = HTTPXRequest(
+                read_timeout=wait,
+                write_timeout=wait,
+                connect_timeout=quick,
+                pool_timeout=quick,
+                httpx_kwargs={"verify": tls.context()},
+            )
             self._open_bot = Bot(
                 token,
                 base_url=f"{server}/bot",
@@ -271,9 +293,10 @@ def _bytes(header: str) -> bytes:
 
 
 def _chat(thread_key: str) -> tuple[str, str | None]:
-    """The chat of a thread and, where a business account talks there through the bot, that connection."""
+    """The chat of a thread, a group's without the person, and, where a business account talks there through the bot,
+    that connection."""
     chat, _, account = thread_key.partition("@")
-    return chat, account or None
+    return chat.partition("/")[0], account or None
 
 
 def _message_id(external_id: str | None, chat: str) -> int | None:
@@ -308,7 +331,8 @@ def _translate(error: TelegramError, is_sending: bool) -> ConnectorError:
     match error:
         case RetryAfter():
             wait = error.retry_after
-            return TryLater(words, wait.total_seconds() if isinstance(wait, timedelta) else wait)
+            seconds = wait.total_seconds() if isinstance(wait, timedelta) else wait
+            return TryLater(f"Telegram asks us to wait for {seconds:.0f} seconds: that was a lot at once.", seconds)
         case _ if words.endswith("(429)"):
             return TryLater(words)
         case InvalidToken():
@@ -320,7 +344,7 @@ def _translate(error: TelegramError, is_sending: bool) -> ConnectorError:
         case BadRequest() | ChatMigrated():
             return Refused(words)
         case NetworkError() if _never_left(error):
-            return TryLater(f"Telegram cannot be reached: {words}")
+            return TryLater(f"Telegram cannot be reached: {cause(error)}.")
     if is_sending:
         return MaybeSent(f"Telegram did not say whether it took the message: {words}")
     return TryLater(f"Telegram did not answer: {words}")

@@ -3,19 +3,14 @@
 Written after https://developers.facebook.com/docs/whatsapp/cloud-api (messages, webhooks, templates, error codes).
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
-
-from pydantic import BaseModel
-from pydantic import Field as Named
 
 from connectors.base import (
     Account,
     Attachment,
-    Author,
     BadPayload,
-    Change,
     Choice,
     Field,
     Ignored,
@@ -28,21 +23,11 @@ from connectors.base import (
     SignIn,
     Window,
 )
-from connectors.meta import (
-    APP_ID,
-    APP_SECRET,
-    FILE_BYTES,
-    GRAPH_VERSION,
-    MARK,
-    ChangeOf,
-    Envelope,
-    Id,
-    MetaConnector,
-    listed,
-    split,
-)
+from connectors.meta import APP_ID, APP_SECRET, GRAPH_VERSION, MARK, ChangeOf, Envelope, MetaConnector, split
+from connectors.meta_graph import FILE_BYTES, listed
 from connectors.meta_sign_in import CONFIGURATION, facebook_sign_in
-from connectors.payload import UtcTime, understand
+from connectors.payload import understand
+from connectors.whatsapp_events import Contact, Value, read_echo, read_message, read_status, things
 
 WINDOW_HOURS = 24.0
 NUMBER_PAGES = 10
@@ -69,138 +54,6 @@ MEDIA |= dict.fromkeys(
 """https://developers.facebook.com/docs/whatsapp/cloud-api/reference/media#supported-media-types."""
 LIST_LABEL = "☰"
 """On the button that opens a list: a sign, for we do not know the customer's language here."""
-LISTS = ("messages", "statuses", "message_echoes", "errors")
-
-
-class _Profile(BaseModel):
-    name: str = ""
-    username: str = ""
-
-
-class _Contact(BaseModel):
-    wa_id: Id | None = None
-    user_id: Id | None = None
-    profile: _Profile = _Profile()
-
-
-class _Text(BaseModel):
-    body: str
-
-
-class _Media(BaseModel):
-    id: Id
-    mime_type: str = ""
-    caption: str = ""
-    filename: str = ""
-
-
-class _Place(BaseModel):
-    latitude: float
-    longitude: float
-    name: str = ""
-    address: str = ""
-
-    def __str__(self) -> str:
-        where = f"{self.latitude}, {self.longitude}"
-        named = ", ".join(filter(None, (self.name, self.address)))
-        return f"📍 {named} ({where})" if named else f"📍 {where}"
-
-
-class _PersonName(BaseModel):
-    formatted_name: str = ""
-
-
-class _Phone(BaseModel):
-    phone: str = ""
-
-
-class _Card(BaseModel):
-    name: _PersonName = _PersonName()
-    phones: list[_Phone] = []
-
-    def __str__(self) -> str:
-        return "👤 " + ", ".join(filter(None, (self.name.formatted_name, *(each.phone for each in self.phones))))
-
-
-class _Choice(BaseModel):
-    id: str
-    title: str = ""
-
-
-class _Interactive(BaseModel):
-    type: str
-    button_reply: _Choice | None = None
-    list_reply: _Choice | None = None
-
-
-class _TemplateButton(BaseModel):
-    text: str = ""
-    payload: str = ""
-
-
-class _Context(BaseModel):
-    id: str | None = None
-
-
-class _Details(BaseModel):
-    details: str = ""
-
-
-class _Error(BaseModel):
-    code: int = 0
-    title: str = ""
-    message: str = ""
-    error_data: _Details = _Details()
-
-    def __str__(self) -> str:
-        return " ".join(f"(#{self.code}) {self.error_data.details or self.message or self.title}".split())[:300]
-
-
-class _Message(BaseModel):
-    id: str
-    timestamp: UtcTime
-    type: str
-    sender: Id | None = Named(default=None, alias="from")
-    from_user_id: Id | None = None
-    to: Id | None = None
-    group_id: str | None = None
-    context: _Context | None = None
-    text: _Text | None = None
-    image: _Media | None = None
-    audio: _Media | None = None
-    video: _Media | None = None
-    document: _Media | None = None
-    sticker: _Media | None = None
-    location: _Place | None = None
-    contacts: list[_Card] = []
-    interactive: _Interactive | None = None
-    button: _TemplateButton | None = None
-    errors: list[_Error] = []
-
-
-class _Status(BaseModel):
-    id: str
-    status: str
-    timestamp: UtcTime
-    recipient_id: Id = ""
-    errors: list[_Error] = []
-
-
-class _Metadata(BaseModel):
-    phone_number_id: Id
-
-
-class _Value(BaseModel):
-    """The value of a change, with one thing in one of its lists."""
-
-    metadata: _Metadata
-    contacts: list[_Contact] = []
-    messages: list[_Message] = []
-    message_echoes: list[_Message] = []
-    statuses: list[_Status] = []
-    errors: list[_Error] = []
-
-
 TEMPLATE = Field(
     "template",
     "Template for late answers",
@@ -300,20 +153,20 @@ class WhatsAppConnector(MetaConnector):
 
     def pieces(self, payload: Json) -> list[Json]:
         """Every message, status and error of every change, each with what its change says of all of them."""
-        return [piece for change in split(payload) for piece in _things(change)]
+        return [piece for change in split(payload) for piece in things(change)]
 
     def read_change(self, event: Envelope, change: ChangeOf) -> list[InboundMessage]:
         """A message, a message that we sent with the phone, or what became of one of ours."""
         if change.field not in ("messages", "smb_message_echoes"):
             return super().read_change(event, change)
-        value = understand(_Value, change.value)
-        contact = value.contacts[0] if value.contacts else _Contact()
+        value = understand(Value, change.value)
+        contact = value.contacts[0] if value.contacts else Contact()
         for message in value.messages:
-            return [_read(message, contact)]
+            return [read_message(message, contact)]
         for echo in value.message_echoes:
-            return [_read_echo(echo, value.metadata.phone_number_id)]
+            return [read_echo(echo, value.metadata.phone_number_id)]
         for status in value.statuses:
-            return [_read_status(status, value.metadata.phone_number_id)]
+            return [read_status(status, value.metadata.phone_number_id)]
         for error in value.errors:
             raise Ignored(f"WhatsApp tells of a trouble: {error}")
         raise BadPayload("change.value: neither messages nor statuses.")
@@ -399,113 +252,6 @@ class WhatsAppConnector(MetaConnector):
 
     def _number(self) -> str:
         return _digits(self._setting("phone_number_id"))
-
-
-def _things(change: Json) -> Iterator[Json]:
-    inner = change.get("change") if isinstance(change, dict) else None
-    value = inner.get("value") if isinstance(inner, dict) else None
-    if not isinstance(inner, dict) or not isinstance(value, dict):
-        yield change
-        return
-    shared = {key: what for key, what in value.items() if key not in LISTS}
-    things = [(key, thing) for key in LISTS if isinstance(value.get(key), list) for thing in value[key]]
-    if not things:
-        yield change
-    for key, thing in things:
-        yield {**change, "change": {**inner, "value": {**shared, **_contact(shared, thing), key: [thing]}}}
-
-
-def _contact(shared: dict[str, Json], thing: Json) -> dict[str, Json]:
-    """Of the contacts of a batch only the one who wrote."""
-    contacts = shared.get("contacts")
-    if not isinstance(contacts, list) or not isinstance(thing, dict):
-        return {}
-    numbers = {number for number in (thing.get("from"), thing.get("from_user_id")) if isinstance(number, str)}
-    mine = [c for c in contacts if isinstance(c, dict) and ({str(c.get("wa_id")), str(c.get("user_id"))} & numbers)]
-    return {"contacts": mine}
-
-
-def _read(message: _Message, contact: _Contact) -> InboundMessage:
-    if message.group_id:
-        raise Ignored("A message in a WhatsApp group; only private ones are read.")
-    # Who took a user name may hide the number; the business-scoped user id is then all there is.
-    sender = message.sender or message.from_user_id or contact.wa_id or contact.user_id
-    if not sender:
-        raise BadPayload("messages.from: Field required.")
-    author = Author(sender, contact.profile.name or contact.profile.username, contact.profile.username)
-    choice = message.interactive and (message.interactive.button_reply or message.interactive.list_reply)
-    if choice and choice.id.startswith(MARK):
-        return _inbound(message, sender, author, button=choice.id.removeprefix(MARK))
-    text = choice.title if choice else _words(message)
-    return _inbound(message, sender, author, text=text)
-
-
-def _read_echo(echo: _Message, number: str) -> InboundMessage:
-    """What was answered with the WhatsApp Business app on a phone."""
-    if not echo.to:
-        raise BadPayload("message_echoes.to: Field required.")
-    return _inbound(echo, echo.to, Author(number, is_self=True), text=_words(echo))
-
-
-def _read_status(status: _Status, number: str) -> InboundMessage:
-    if status.status != "failed":
-        raise Ignored(f"A message of ours, in WhatsApp's words: {status.status[:40]}.")
-    words = " ".join(str(error) for error in status.errors) or "WhatsApp did not say why."
-    return InboundMessage(
-        external_id=status.id,
-        thread_key=status.recipient_id,
-        author=Author(number, is_self=True),
-        sent_at=status.timestamp,
-        text=words,
-        change=Change.FAILED,
-    )
-
-
-def _inbound(
-    message: _Message, thread: str, author: Author, *, text: str = "", button: str | None = None
-) -> InboundMessage:
-    attachments = tuple(_files(message))
-    if not message.id:
-        raise BadPayload("messages.id: empty.")
-    if not (text or attachments or button):
-        why = f": {message.errors[0]}" if message.errors else ""
-        raise Ignored(f"A WhatsApp message of the kind {message.type[:40]!r}, which is not read{why}")
-    return InboundMessage(
-        external_id=message.id,
-        thread_key=thread,
-        author=author,
-        sent_at=message.timestamp,
-        text=text,
-        reply_to=message.context.id if message.context else None,
-        attachments=attachments,
-        button=button,
-    )
-
-
-def _words(message: _Message) -> str:
-    if message.text:
-        return message.text.body
-    if message.location:
-        return str(message.location)
-    if message.button:
-        return message.button.text or message.button.payload
-    if message.contacts:
-        return "\n".join(str(card) for card in message.contacts)
-    return next(
-        (file.caption for file in (message.image, message.video, message.document) if file and file.caption), ""
-    )
-
-
-def _files(message: _Message) -> Iterator[Attachment]:
-    kinds = {
-        "image": message.image or message.sticker,
-        "audio": message.audio,
-        "video": message.video,
-        "document": message.document,
-    }
-    for kind, file in kinds.items():
-        if file:
-            yield Attachment(kind, file.id, file.filename, file.mime_type.partition(";")[0])
 
 
 def _to(recipient: str) -> dict[str, str]:

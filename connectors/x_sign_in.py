@@ -13,6 +13,8 @@ from tweepy.asynchronous import AsyncClient
 from yarl import URL
 
 from connectors.base import AuthExpired, ChannelConfig, Field, Json, Refused, SignIn, TryLater
+from connectors.cause import cause
+from connectors.x_usage import BEARER_FIELD
 
 PAGE = "https://x.com"
 API = "https://api.x.com"
@@ -42,6 +44,7 @@ SIGN_IN = SignIn(
         ),
         Field("client_secret", "Client secret", "Beside the client ID; X shows it only once.", is_secret=True),
         MESSAGES_FIELD,
+        BEARER_FIELD,
     ),
     redirect_help="In the developer portal: your app, User authentication settings, type Web App, Callback URI."
     " Choose there to read, write and send direct messages.",
@@ -117,6 +120,13 @@ async def renew(config: ChannelConfig, spent: Mapping[str, str]) -> dict[str, st
     return {**kept, **{key: value for key, value in found.items() if value}}
 
 
+async def revoke(config: ChannelConfig, credentials: Mapping[str, str]) -> None:
+    """Give both tokens back (…/user-access-token, "revoking"): that of a call ends with the one that renews it."""
+    for name in ("refresh_token", "access_token"):
+        if token := credentials.get(name):
+            await _post(config, "revoke", {"token": token, "token_type_hint": name})
+
+
 def is_signed_in(credentials: Mapping[str, str]) -> bool:
     """Whether these are the credentials of a sign-in, and not four pasted keys."""
     return bool(credentials.get("refresh_token"))
@@ -142,8 +152,20 @@ def _client_id(config: ChannelConfig) -> str:
 
 
 async def _ask(config: ChannelConfig, form: Mapping[str, str]) -> dict[str, str]:
-    """Ask for tokens as a confidential client does (RFC 6749, 2.3.1)."""
-    url = f"{config.api_url or API}/2/oauth2/token"
+    """Ask for tokens."""
+    body = await _post(config, "token", form)
+    try:
+        token = _Token.model_validate_json(body)
+    except ValidationError:
+        raise TryLater("X gave no token in a form that we know.") from None
+    ends = time.time() + token.expires_in
+    plain = {"access_token": token.access_token, "refresh_token": token.refresh_token, "scope": token.scope}
+    return {**plain, "expires_at": f"{ends:.0f}"}
+
+
+async def _post(config: ChannelConfig, what: str, form: Mapping[str, str]) -> bytes:
+    """X's yes, asked as a confidential client does (RFC 6749, 2.3.1). Raises TryLater or Refused."""
+    url = f"{config.api_url or API}/2/oauth2/{what}"
     app = (quote(each, safe="") for each in (_client_id(config), config.credentials.get("client_secret", "")))
     headers = {"Authorization": aiohttp.encode_basic_auth(*app)}
     try:
@@ -154,15 +176,9 @@ async def _ask(config: ChannelConfig, form: Mapping[str, str]) -> dict[str, str]
         ):
             status, body = answer.status, await answer.read()
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise TryLater(f"X cannot be reached: {type(error).__name__}.") from None
+        raise TryLater(f"X cannot be reached: {cause(error)}.") from None
     if status == 200:
-        try:
-            token = _Token.model_validate_json(body)
-        except ValidationError:
-            raise TryLater("X gave no token in a form that we know.") from None
-        ends = time.time() + token.expires_in
-        plain = {"access_token": token.access_token, "refresh_token": token.refresh_token, "scope": token.scope}
-        return {**plain, "expires_at": f"{ends:.0f}"}
+        return body
     if status == 429 or status >= 500:
         raise TryLater(f"X answered {status} when asked for a token.")
     raise Refused(f"X: {_words(body) or f'it answered {status} when asked for a token.'}")

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.connectors.contract", "tests.connectors.polling")
+pytest.register_assert_rewrite(*(f"tests.connectors.{name}" for name in ("contract", "webhooks", "sending", "polling")))

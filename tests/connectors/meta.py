@@ -15,10 +15,13 @@ from connectors.base import (
     RawEvent,
     Refused,
     TryLater,
+    WebhookRequest,
 )
 from connectors.meta import MetaConnector
 from connectors.registry import connector_class
-from tests.connectors.contract import NOW, Failure, PlatformContract, WebhookContract, WebhookRequest
+from tests.connectors.contract import NOW
+from tests.connectors.sending import Failure, PlatformContract
+from tests.connectors.webhooks import WebhookContract
 from tests.servers.graph import APP_ID, CREDENTIALS, VERIFY, graph_server, signature
 from tests.servers.platform import Answer
 

@@ -29,7 +29,9 @@ from connectors.base import (
     TryLater,
     WebhookRequest,
 )
-from tests.connectors.contract import NOW, Failure, PlatformContract, WebhookContract
+from tests.connectors.contract import NOW
+from tests.connectors.sending import Failure, PlatformContract
+from tests.connectors.webhooks import WebhookContract
 from tests.servers.platform import LOST, SILENCE, Answer, Call, platform
 
 SECRET = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"

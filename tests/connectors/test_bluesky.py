@@ -38,8 +38,8 @@ from connectors.base import (
 )
 from connectors.bluesky import BlueskyConnector
 from connectors.bluesky_posts import facets, rkey
-from tests.connectors.contract import Failure, PlatformContract
 from tests.connectors.polling import PollContract
+from tests.connectors.sending import Failure, PlatformContract
 from tests.servers.bluesky import PASSWORD, BlueskyServer, bluesky_server, error
 from tests.servers.bluesky_network import WANTED, bluesky_network
 from tests.servers.platform import Answer, Call, closed_port

@@ -113,6 +113,11 @@ class TestReading:
         assert edit.sent_at == datetime.fromtimestamp(1772366520, UTC)
         assert (removal.change, removal.external_id) == (Change.DELETE, "55_901")
 
+    def test_what_was_hidden_or_shown_again_on_facebook_is_known(self) -> None:
+        hidden, shown = read_one("comment_hidden"), read_one("comment_unhidden")
+        assert (hidden.change, hidden.external_id) == (Change.HIDE, "55_901")
+        assert (shown.change, shown.external_id) == (Change.UNHIDE, "55_901")
+
     def test_what_the_page_answered_elsewhere_is_ours(self) -> None:
         message = read_one("comment_of_page")
         assert (message.author.is_self, message.thread_key) == (True, "55_901")
@@ -125,7 +130,6 @@ class TestReading:
     @pytest.mark.parametrize(
         ("name", "why"),
         [
-            ("comment_hidden", "hide"),
             ("comment_of_page_on_post", "own post or comment"),
             ("comment_sticker", "sticker"),
             ("page_post", "own post or comment"),
@@ -389,7 +393,7 @@ async def test_a_page_is_connected_from_the_channels_page_subscribed_and_not_con
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with graph_server() as graph, desk(line) as admin:
-        monkeypatch.setattr("connectors.meta.GRAPH", graph.url)
+        monkeypatch.setattr("connectors.meta_graph.GRAPH", graph.url)
         await admin.sign_in()
         form = {"app_id": APP_ID, "app_secret": CREDENTIALS["app_secret"], "access_token": CREDENTIALS["access_token"]}
         status, text = await admin.post("/channels/new/facebook", form)

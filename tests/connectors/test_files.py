@@ -11,7 +11,7 @@ import pytest
 
 from connectors.api import ApiConnector
 from connectors.base import ChannelConfig, File, OutboundMessage, Refused, TryLater
-from connectors.mail import EmailConnector
+from connectors.mail_writing import compose
 from connectors.mastodon import MastodonConnector
 from connectors.messenger import MessengerConnector
 from connectors.registry import CONNECTORS, connector_class
@@ -189,10 +189,9 @@ async def test_mastodon_gets_the_file_first_and_is_waited_for(made: Make) -> Non
 
 
 def test_a_mail_carries_its_files_under_their_names(made: Make) -> None:
-    connector = EmailConnector(ChannelConfig({"address": "aide@wasla.example"}))
     ours = OutboundMessage("k", "<1@x> nadia@x.example", "nadia@x.example", "Voilà é", attachments=())
     files = [(made("facture é.pdf", "application/pdf"), b"%PDF-1.7"), (made(), PNG)]
-    source = connector._compose(ours, "id@wasla.example", None, files)
+    source = compose(ours, "aide@wasla.example", "Wasla", "id@wasla.example", None, files)
     mail = message_from_bytes(source, policy=policy.default)
     text, *parts = mail.iter_parts()  # type: ignore[attr-defined]
     assert text.get_content().strip() == "Voilà é"

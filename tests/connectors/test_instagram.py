@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
+from aiohttp import web
 from sqlmodel import col, select
 
 from connectors.base import (
@@ -19,6 +20,7 @@ from connectors.base import (
     MessageKind,
     OutboundMessage,
     Refused,
+    WebhookRequest,
 )
 from connectors.instagram import InstagramConnector
 from socialcrm.domain.rows import Conversation, Message
@@ -27,6 +29,7 @@ from socialcrm.engine.deliver import deliver
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.line import Line
 from tests.connectors.meta import MetaContract, recorded
+from tests.connectors.polling import PollContract
 from tests.servers.graph import APP_ID, CREDENTIALS, INSTAGRAM, GraphServer, graph_server
 from tests.servers.platform import Answer, Call, platform
 from tests.web.desk import desk
@@ -44,7 +47,7 @@ def read_one(name: str) -> InboundMessage:
     return message
 
 
-class TestInstagram(MetaContract):
+class TestInstagram(MetaContract, PollContract):
     """What every connector must do."""
 
     connector: ClassVar[type[Connector]] = InstagramConnector
@@ -54,6 +57,17 @@ class TestInstagram(MetaContract):
         "comment comment_reply comment_live comment_on_ad comment_of_us message message_picture story_reply"
         " story_mention shared_post quick_reply postback echo_elsewhere"
     )
+
+    start: ClassVar[Any] = {"since": "2026-01-01T00:00:00+00:00"}
+
+    def news(self) -> web.Application:
+        """Media on several pages, one with more comments than come along, and one of these with many answers."""
+        here = GraphServer()
+        pictures = [here.picture(f"picture {number}") for number in range(30)]
+        comments = [here.remark(pictures[0], f"comment {number}") for number in range(60)]
+        for number in range(55):
+            here.remark(comments[59], f"answer {number}")
+        return here.app()
 
     def accepted(self) -> Answer:
         return Answer(200, {"recipient_id": "42", "message_id": "aWdf_9"})
@@ -128,6 +142,53 @@ class TestReading:
 async def graph() -> AsyncIterator[GraphServer]:
     async with graph_server() as started:
         yield started
+
+
+class TestPolling:
+    """What the webhooks missed is found by looking."""
+
+    async def test_what_looking_finds_is_what_the_webhook_would_have_brought(self, graph: GraphServer) -> None:
+        picture = graph.picture("Nouveau magasin")
+        asked = graph.remark(picture, "C'est ouvert ?")
+        ours = graph.remark(asked, "Oui !", INSTAGRAM, "atlas.dz")
+        more = graph.remark(asked, "Merci", "6002", "sara_k")
+        connector = InstagramConnector(graph.config(account_id=INSTAGRAM))
+        page = await connector.poll({"since": "2026-01-01T00:00:00+00:00"})
+        found = [message for raw in page.events for message in connector.read(raw)]
+        assert [(m.external_id, m.thread_key, m.author.is_self) for m in found] == [
+            (asked, asked, False),
+            (ours, asked, True),
+            (more, asked, False),
+        ]
+        at = int(found[0].sent_at.timestamp())
+        value = {"id": asked, "from": graph.comments[asked]["from"], "media": {"id": picture}, "text": "C'est ouvert ?"}
+        entry = {"id": INSTAGRAM, "time": at, "changes": [{"field": "comments", "value": value}]}
+        body, headers = graph.call([entry], "instagram")
+        headers = {name.lower(): text for name, text in headers.items()}
+        [raw] = connector.read_webhook(WebhookRequest("POST", headers, {}, body, datetime.now(UTC)))
+        [called] = connector.read(raw)
+        assert replace(called, post=None) == replace(found[0], post=None)
+        assert (called.post and called.post.external_id) == (found[0].post and found[0].post.external_id) == picture
+        assert found[0].post and found[0].post.text == "Nouveau magasin"
+        page = await connector.poll(page.cursor)
+        assert page.events == ()
+        late = graph.remark(asked, "Et demain ?")
+        assert [raw.external_id for raw in (await connector.poll(page.cursor)).events] == [late], (
+            "old comment, new answer"
+        )
+        await connector.close()
+
+    async def test_the_past_is_read_back_as_far_as_asked(self, graph: GraphServer) -> None:
+        pictures = [graph.picture(f"picture {number}") for number in range(30)]
+        first, last = graph.remark(pictures[0], "ancien"), graph.remark(pictures[29], "nouveau")
+        connector = InstagramConnector(graph.config(account_id=INSTAGRAM))
+        pages = [page async for page in connector.backfill(datetime(2026, 1, 1, tzinfo=UTC))]
+        assert len(pages) == 2
+        assert {raw.external_id for page in pages for raw in page.events} == {first, last}
+        since = connector.read(pages[1].events[0])[0].sent_at
+        pages = [page async for page in connector.backfill(since)]
+        assert [raw.external_id for page in pages for raw in page.events] == [last]
+        await connector.close()
 
 
 class TestMentions:

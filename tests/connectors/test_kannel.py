@@ -31,7 +31,9 @@ from connectors.base import (
     WebhookRequest,
 )
 from connectors.kannel import KannelConnector
-from tests.connectors.contract import NOW, Failure, PlatformContract, WebhookContract
+from tests.connectors.contract import NOW
+from tests.connectors.sending import Failure, PlatformContract
+from tests.connectors.webhooks import WebhookContract
 from tests.servers.kannel import PASSWORD, USER, Kannel, kannel
 from tests.servers.platform import Answer, Call, platform
 

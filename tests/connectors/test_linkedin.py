@@ -28,8 +28,8 @@ from connectors.base import (
     TryLater,
 )
 from connectors.linkedin import LinkedInConnector, until_midnight
-from tests.connectors.contract import Failure, PlatformContract
 from tests.connectors.polling import PollContract, Road
+from tests.connectors.sending import Failure, PlatformContract
 from tests.servers.platform import LOST, Answer, Call, platform, serving
 
 RECORDINGS = Path(__file__).parent / "recordings" / "linkedin"

@@ -28,8 +28,8 @@ from connectors.base import (
     TryLater,
 )
 from connectors.mastodon import MastodonConnector
-from tests.connectors.contract import Failure, PlatformContract
 from tests.connectors.polling import PollContract
+from tests.connectors.sending import Failure, PlatformContract
 from tests.servers.mastodon import MastodonServer, mastodon_server
 from tests.servers.platform import LOST, SILENCE, Answer, Call, Platform, platform
 

@@ -123,6 +123,28 @@ async def test_linkedin_says_a_post_in_plain_words() -> None:
     assert comment.post.external_id == urn
 
 
+async def test_the_picture_of_a_post_on_linkedin_is_fetched_from_linkedin_and_nowhere_else() -> None:
+    urn, image = "urn:li:share:7012345678901234567", "urn:li:image:C4E10AQFoyyAjHPMQuQ"
+    post = {"author": test_linkedin.US, "commentary": "Bravo", "publishedAt": int(NOON.timestamp() * 1000)}
+    shapes = [{"media": {"id": image}}, {"multiImage": {"images": [{"id": image}]}}, {"article": {"thumbnail": image}}]
+    async with platform(Answer(200, b"a picture")) as here:
+        connector = test_linkedin.opened(here.url)
+        for content in shapes:
+            here.answers["urn%3Ali%3Ashare%3A7012345678901234567"] = Answer(200, {**post, "content": content})
+            here.answers[urn] = here.answers["urn%3Ali%3Ashare%3A7012345678901234567"]
+            picture = (await connector.post(urn)).picture
+            assert picture == Attachment("image", image), content
+        here.answers[urn] = Answer(200, {**post, "content": {"media": {"id": "urn:li:video:C4E10AQFoyyAjHPMQuQ"}}})
+        assert (await connector.post(urn)).picture is None
+        here.answers[image] = Answer(200, {"id": image, "downloadUrl": f"{here.url}/picture.jpg"})
+        assert await connector.fetch(Attachment("image", image)) == b"a picture"
+        for elsewhere in ("http://10.0.0.1/picture.jpg", "https://licdn.com.evil.example/p.jpg", "", "http://["):
+            here.answers[image] = Answer(200, {"id": image, "downloadUrl": elsewhere})
+            with pytest.raises(Refused, match="no address of this picture"):
+                await connector.fetch(Attachment("image", image))
+        await connector.close()
+
+
 async def test_x_is_asked_for_the_post_that_began_a_conversation() -> None:
     posts = {each.payload["post"]["id"]: each for each in test_x.TestX().samples() if "post" in each.payload}
     connector = test_x.opened()

@@ -3,8 +3,11 @@
 import time
 from datetime import UTC, datetime
 
+import pytest
+
 from connectors.base import Quota
 from connectors.facebook import FacebookConnector
+from connectors.x_usage import resets_at
 from tests.connectors.test_x import opened, recorded
 from tests.connectors.test_youtube import opened as opened_youtube
 from tests.connectors.test_youtube import recorded as recorded_youtube
@@ -29,6 +32,31 @@ async def test_x_tells_its_window_with_each_answer_and_the_one_nearest_its_end_c
         await connector.poll(None)
         assert connector.quota.used == 7
         await connector.close()
+
+
+async def test_x_tells_the_posts_of_the_month_when_it_is_asked_who_we_are() -> None:
+    async with platform(Answer(200, recorded("me"))) as here:
+        here.answers |= {"token": Answer(200, {"token_type": "bearer", "access_token": "app"})}
+        here.answers |= {"tweets": Answer(200, recorded("usage"))}
+        connector = opened(here.url)
+        cap = (await connector.connect()).cap
+        assert (cap and (cap.used, cap.limit, cap.unit)) == (14435, 15000, "posts")
+        assert cap and cap.resets_at and cap.resets_at.day == 10
+        for answer in (Answer(403, {"title": "Forbidden"}), Answer(200, b"<html>"), Answer(200, {"data": {}})):
+            here.answers["tweets"] = answer
+            assert (await connector.connect()).cap is None, "nothing depends on it"
+        await connector.close()
+    assert next(call.headers["authorization"] for call in here.calls if call.path.endswith("tweets")) == "Bearer app"
+
+
+@pytest.mark.parametrize(
+    ("day", "now", "then"),
+    [(10, "2026-03-01", "2026-03-10"), (10, "2026-03-10", "2026-04-10"), (31, "2026-02-03", "2026-02-28"),
+     (31, "2026-02-28", "2026-03-31"), (1, "2026-12-05", "2027-01-01")],
+)  # fmt: skip
+def test_a_month_of_x_begins_with_the_day_that_it_names(day: int, now: str, then: str) -> None:
+    at = resets_at(day, datetime.fromisoformat(f"{now}T12:00+00:00"))
+    assert at == datetime.fromisoformat(f"{then}T00:00+00:00")
 
 
 async def test_youtube_counts_its_own_units_until_midnight_in_california() -> None:

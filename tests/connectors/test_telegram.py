@@ -25,6 +25,7 @@ from connectors.base import (
     Ignored,
     InboundMessage,
     MaybeSent,
+    MessageKind,
     OutboundMessage,
     RawEvent,
     Refused,
@@ -32,8 +33,10 @@ from connectors.base import (
     WebhookRequest,
 )
 from connectors.telegram import FILE_BYTES, TelegramConnector
-from tests.connectors.contract import NOW, Failure, PlatformContract, WebhookContract
+from tests.connectors.contract import NOW
 from tests.connectors.polling import PollContract
+from tests.connectors.sending import Failure, PlatformContract
+from tests.connectors.webhooks import WebhookContract
 from tests.servers.platform import LOST, SILENCE, Answer, Call, Platform, platform
 from tests.servers.telegram import TelegramServer, telegram_server
 
@@ -101,7 +104,7 @@ class TestTelegram(WebhookContract, PlatformContract, PollContract):
 
     def samples(self) -> list[RawEvent]:
         names = "text start photo document voice audio video animation sticker location venue contact reply poll dice"
-        names += " business business_own"
+        names += " business business_own group_mention group_reply album_first album_second"
         events = [recorded(name) for name in f"{names} callback_query from_bot".split()]
         return [*events, replace(recorded("callback_query_inaccessible"), received_at=NOW)]
 
@@ -229,8 +232,30 @@ class TestReading:
 
     @pytest.mark.parametrize("name", ["group", "channel_post", "service"])
     def test_what_is_not_for_us_is_ignored_with_a_reason(self, name: str) -> None:
-        with pytest.raises(Ignored, match=r"supergroup|channel|service"):
+        with pytest.raises(Ignored, match=r"does not speak to the bot|channel|service"):
             read_one(name)
+
+    def test_what_a_group_says_to_the_bot_is_a_mention_with_a_thread_for_each_person(self) -> None:
+        named, answered = read_one("group_mention"), read_one("group_reply")
+        assert (named.kind, named.text) == (MessageKind.MENTION, "😡 @atlas_bot ma connexion est coupée")
+        assert (named.thread_key, named.external_id) == ("-1001234567890/1111111", "-1001234567890/1111111:6")
+        assert (answered.kind, answered.thread_key) == (MessageKind.MENTION, named.thread_key)
+
+    def test_who_we_are_decides_what_a_group_says_to_us(self) -> None:
+        def read(name: str, **settings: str) -> list[InboundMessage]:
+            return TelegramConnector(ChannelConfig(settings)).read(recorded(name))
+
+        ours = {"account_id": "7000000001", "account_name": "@Atlas_Bot"}
+        assert read("group_mention", **ours)
+        assert read("group_reply", **ours)
+        for name in ("group_mention", "group_reply"):
+            with pytest.raises(Ignored, match="does not speak to the bot"):
+                read(name, account_id="7000000002", account_name="@other_bot")
+
+    def test_the_pieces_of_an_album_know_each_other(self) -> None:
+        first, second = read_one("album_first"), read_one("album_second")
+        assert [file.album for file in (*first.attachments, *second.attachments)] == ["13500000000000001"] * 2
+        assert read_one("photo").attachments[0].album == ""
 
     def test_an_unknown_kind_of_update_reads_as_nothing(self) -> None:
         assert TelegramConnector(ChannelConfig()).read(recorded("unknown")) == []

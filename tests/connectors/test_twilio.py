@@ -30,7 +30,9 @@ from connectors.base import (
     WebhookRequest,
 )
 from connectors.twilio import TwilioConnector, signature
-from tests.connectors.contract import NOW, Failure, PlatformContract, WebhookContract
+from tests.connectors.contract import NOW
+from tests.connectors.sending import Failure, PlatformContract
+from tests.connectors.webhooks import WebhookContract
 from tests.servers.platform import Answer, Call, platform
 
 RECORDINGS = Path(__file__).parent / "recordings" / "twilio"

@@ -20,7 +20,8 @@ from connectors.webchat import (
     read_origins,
     read_token,
 )
-from tests.connectors.contract import NOW, WebhookContract
+from tests.connectors.contract import NOW
+from tests.connectors.webhooks import WebhookContract
 
 SECRET = "kept-by-the-server"
 VISITOR = "4f2a" + "0" * 28

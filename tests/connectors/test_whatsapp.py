@@ -31,8 +31,8 @@ from socialcrm.engine.answer import reply
 from socialcrm.engine.deliver import deliver
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.line import Line
-from tests.connectors.contract import Failure
 from tests.connectors.meta import RECORDINGS, MetaContract, error, recorded
+from tests.connectors.sending import Failure
 from tests.servers.graph import APP_ID, CREDENTIALS, PHONE, VERIFY, WABA, GraphServer, graph_server
 from tests.servers.platform import Answer, Call
 from tests.web.desk import desk

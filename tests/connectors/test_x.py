@@ -25,8 +25,8 @@ from connectors.base import (
     TryLater,
 )
 from connectors.x import XConnector
-from tests.connectors.contract import Failure, PlatformContract
 from tests.connectors.polling import PollContract
+from tests.connectors.sending import Failure, PlatformContract
 from tests.servers.platform import LOST, Answer, Call, Platform, platform
 
 RECORDINGS = Path(__file__).parent / "recordings" / "x"

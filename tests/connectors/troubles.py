@@ -70,6 +70,7 @@ def attempts(connector: Connector, message: OutboundMessage, external_id: str = 
     """A use of each ability by which a connector calls its platform."""
     return {
         "set_webhook": lambda: connector.set_webhook(None, ""),
+        "revoke": lambda: connector.revoke(),
         "poll": lambda: connector.poll(None),
         "search": lambda: connector.search("coffee", None),
         "backfill": lambda: _first_page(connector),
