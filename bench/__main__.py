@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("nlp", "topics", "line", "growth", "webhook", "start", "suggest")
+NAMES = ("nlp", "topics", "line", "growth", "webhook", "start", "suggest", "routing", "rules", "sla")
 RESULTS = Path(__file__).parent / "results"
 
 

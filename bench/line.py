@@ -8,11 +8,13 @@ from socialcrm.engine import ledger
 from socialcrm.engine.analyze import analyze
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.line import Line, utc_now
+from socialcrm.engine.prioritize import prioritize
+from socialcrm.engine.route import route
 from socialcrm.engine.schedule import deliver_due
 from socialcrm.engine.triage import triage
 
 NUMBER, AUTHORS = 4000, 2000
-STEPS = (ingest, analyze, triage, deliver_due)
+STEPS = (ingest, analyze, triage, prioritize, route, deliver_due)
 
 
 async def measure() -> list[dict[str, Any]]:

@@ -159,11 +159,124 @@ class Suggestion(Section):
 
 
 class Survey(Section):
+    """The standard survey, as long as no other was made on the page; `is_on`, `comment_minutes` hold for all."""
+
     is_on: bool = True
     delay_seconds: float = Field(default=5, ge=0)
     expires_days: float = Field(default=7, gt=0)
     comment_minutes: float = Field(default=30, ge=0)
     """A text sent within this time of the score is the survey's comment."""
+    share: float = Field(default=100, ge=0, le=100)
+    """Percent of the resolutions that are followed by a survey."""
+    rest_days: float = Field(default=1, ge=0)
+    """Nobody gets two surveys within so many days, over all channels; 0: after each resolution."""
+    quiet_hours: str = Field(default="", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$")
+    """Local time in which none is sent, such as 21:00-08:00."""
+    remind_hours: float = Field(default=0, ge=0)
+    """One reminder so long after the survey; 0: none."""
+    low_score: int = Field(default=2, ge=0, le=5)
+    """Supervisors are told of this score and lower ones; 0: of none."""
+
+
+class Cases(Section):
+    """Complaints that are followed."""
+
+    low_hours: float = Field(default=40, gt=0)
+    normal_hours: float = Field(default=16, gt=0)
+    high_hours: float = Field(default=8, gt=0)
+    critical_hours: float = Field(default=4, gt=0)
+    """Working hours until a complaint of this severity should be solved."""
+    warn_percent: float = Field(default=75, gt=0, lt=100)
+    """Its owner is reminded when so much of the time has passed."""
+    notice_percent: float = Field(default=90, gt=0, lt=100)
+    """The customer is told of a delay when so much of it has passed, before the time is over."""
+    most_notices: int = Field(default=2, ge=0)
+    """Delays that are told without anybody writing why; further ones need a person."""
+    tell_progress: bool = True
+    """Tell the customer when work begins, unless an agent says otherwise."""
+    tell_in_public: bool = False
+    """Where a comment cannot be answered in private: ask and tell under it, in short texts without personal data."""
+    public_closing: bool = True
+    """Close a complaint that was a comment with a short answer under it too."""
+    remind_days: float = Field(default=2, ge=0)
+    """A customer who was asked whether it is solved, and is silent, is asked once more; 0: not."""
+    silence_days: float = Field(default=5, gt=0)
+    """Silence closes the complaint."""
+    link_days: float = Field(default=30, ge=0)
+    """A complaint of the same person for the same reason within it belongs to the one that is open."""
+    incident_cases: int = Field(default=5, ge=2)
+    """So many people who complain of the same thing ..."""
+    incident_hours: float = Field(default=6, gt=0)
+    """... within so many hours look like an incident."""
+    critical_words: list[str] = [
+        *(
+            "avocat",
+            "tribunal",
+            "porter plainte",
+            "en justice",
+            "presse",
+            "danger",
+            "incendie",
+            "électrocuté",
+            "blessé",
+        ),
+        *("lawyer", "lawsuit", "sue you", "court case", "newspaper", "dangerous", "injured", "on fire"),
+        *("محامي", "محكمة", "المحكمة", "للمحكمة", "العدالة", "الصحافة", "خطر", "حريق", "مجروح"),
+        *("avoka", "mou7ami", "ma7kama", "lma7kama", "l3adala", "nchki bikom", "khatar"),
+    ]
+    """A complaint with one of these phrases is critical; every word of a phrase must be in it."""
+
+    def hours(self, severity: str) -> float:
+        """Working hours until a complaint of this severity should be solved."""
+        return float(getattr(self, f"{severity}_hours"))
+
+
+class Bot(Section):
+    """What answers by itself; what it says and when is set on its page."""
+
+    settle_seconds: float = Field(default=4, ge=0, le=120)
+    """Several messages in a row, none later than this after the one before, are read as one."""
+    flows: Path = HERE / "flows"
+    """Of a fresh installation; each is edited on the page."""
+    questions: Path = HERE / "faq_questions.jsonl"
+    """Labelled questions that the FAQ's answers are measured with."""
+    measured: Path = HERE / "faq_measured.json"
+    """The figures of the shipped FAQ, model and questions."""
+
+
+class Drafting(Section):
+    """A language model that drafts answers for agents, behind an OpenAI-compatible address; nothing is sent by it."""
+
+    is_on: bool = False
+    base_url: str = "http://127.0.0.1:11434/v1"
+    """Ollama on this machine; for others the address before /chat/completions."""
+    model: str = Field(default="", validate_default=True)
+    api_key: str = ""
+    name: str = ""
+    """What agents read on the button; empty: the model's name."""
+    timeout_seconds: float = Field(default=60, gt=0, le=600)
+    max_tokens: int = Field(default=400, ge=16, le=4000)
+    temperature: float = Field(default=0.3, ge=0, le=2)
+
+    @field_validator("model")
+    @classmethod
+    def _goes_with_being_on(cls, value: str, others: ValidationInfo) -> str:
+        if others.data.get("is_on") and not value:
+            raise ValueError("the name of a model, as the address knows it, for drafting is on")
+        return value
+
+
+class Sla(Section):
+    """Promises to customers; the files are for a fresh installation, after it everything is edited on pages."""
+
+    is_on: bool = True
+    calendars: Path = HERE / "calendars.toml"
+    policies: Path = HERE / "sla.toml"
+
+
+class Rules(Section):
+    may_call_private: bool = False
+    """Webhooks may lead into a private network or to this machine."""
 
 
 class Mail(Section):
@@ -213,7 +326,12 @@ class Settings(BaseSettings):
     engagement: Engagement = Engagement()
     suggestion: Suggestion = Suggestion()
     survey: Survey = Survey()
+    cases: Cases = Cases()
+    sla: Sla = Sla()
+    bot: Bot = Bot()
+    drafting: Drafting = Drafting()
     mail: Mail = Mail()
+    rules: Rules = Rules()
     demo: Demo = Demo()
 
     @classmethod

@@ -36,6 +36,10 @@ app = typer.Typer(
 )
 model = typer.Typer(help="Judge, teach and roll back the model.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(model, name="model")
+rules = typer.Typer(help="Rules to and from a file.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(rules, name="rules")
+questions = typer.Typer(help="The frequently asked questions: how right their answers are.", no_args_is_help=True)
+app.add_typer(questions, name="faq")
 console = Console(stderr=True)
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file; socialcrm.toml when not given.")]
 DatabaseOption = Annotated[
@@ -187,6 +191,48 @@ def model_rollback(config: ConfigOption = None, database: DatabaseOption = "") -
     from socialcrm import teach
 
     _run(teach.rollback(_settings(config, database)))
+
+
+@questions.command("measure")
+def faq_measure(
+    config: ConfigOption = None,
+    database: DatabaseOption = "",
+    file: Annotated[Path | None, typer.Option(help="Write the figures into this file too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ask the FAQ every labelled question; how often its answer is right, by the least score."""
+    from socialcrm import faq_figures
+
+    _run(faq_figures.measure(_settings(config, database), Console(), as_json, file))
+
+
+@rules.command("export")
+def rules_export(
+    file: Annotated[Path | None, typer.Argument(help="Where to; the screen when not given.")] = None,
+    config: ConfigOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Write all rules as TOML."""
+    from socialcrm.rule_commands import export_rules
+
+    _run(export_rules(_settings(config, database), file))
+
+
+@rules.command("import")
+def rules_import(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="TOML, as `rules export` writes it.")],
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Check the file and change nothing.")] = False,
+    config: ConfigOption = None,
+    database: DatabaseOption = "",
+) -> None:
+    """Take rules from a file: one of the same name is changed, the others are added; all or none."""
+    from socialcrm.domain.rulebook import RuleError
+    from socialcrm.rule_commands import import_rules
+
+    try:
+        _run(import_rules(_settings(config, database), file, is_dry))
+    except RuleError as error:
+        _fail(str(error))
 
 
 @app.command("rotate-key")

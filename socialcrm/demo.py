@@ -21,18 +21,26 @@ from sqlmodel import col
 from config.settings import HERE
 from connectors.base import RawEvent
 from connectors.registry import connector_class
+from socialcrm import demo_bot, demo_cases
 from socialcrm.demo_teaching import teach
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.ledger import RawEventRow
-from socialcrm.domain.people import Agent, Presence, Role
+from socialcrm.domain.people import Agent, Presence, Role, Team
 from socialcrm.domain.survey import Survey
-from socialcrm.engine import answer, ledger, survey
+from socialcrm.domain.survey_form import SCORE
+from socialcrm.engine import answer, cases, ledger, survey
 from socialcrm.engine.analyze import analyze
+from socialcrm.engine.bot import speak
+from socialcrm.engine.escalate import escalate
+from socialcrm.engine.follow import follow
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.line import Line
+from socialcrm.engine.prioritize import prioritize
 from socialcrm.engine.resolve import resolve
+from socialcrm.engine.route import route
 from socialcrm.engine.schedule import deliver_due
+from socialcrm.engine.survey_answers import record
 from socialcrm.engine.triage import triage
 from socialcrm.people import save_agent, save_team
 from socialcrm.secrets import new_token
@@ -90,6 +98,14 @@ async def seed(line: Line, console: Console) -> None:
         clock.at = last = act.at
         await _play(past, act, channels[act.conversation["channel"]])
         waits.add(act.kind)
+    await demo_bot.set_up(line)
+
+    async def write(told: dict[str, Any], text: str, number: str, at: datetime) -> None:
+        clock.at = at
+        await _play(past, Act(at, "customer", number, told, {"text": text}), channels[told["channel"]])
+        await _through(past, {"customer"})
+
+    await demo_bot.talk(FOLDER / "bot.toml", channels, now, write)
     clock.at = now
     await _through(past, {"customer", "resolve"})
     await teach(line, FOLDER / "labels.jsonl")
@@ -154,6 +170,11 @@ async def _people(line: Line, company: dict[str, Any]) -> None:
             is_here = agent.email.partition("@")[0] in ONLINE
             agent.presence = Presence.ONLINE if is_here else Presence.OFFLINE
             agent.locale = "fr"
+            agent.skills = next((a.get("skills", []) for a in company["agents"] if a["email"] == agent.email), [])
+        teams = {team.key: team for team in (await session.execute(select(Team))).scalars()}
+        for entry in company["teams"]:
+            if helper := teams.get(entry.get("helper", "")):
+                teams[entry["key"]].overflow_team_id = helper.id
 
 
 async def _channels(line: Line, company: dict[str, Any]) -> dict[str, Channel]:
@@ -210,6 +231,7 @@ async def _play(line: Line, act: Act, channel: Channel) -> None:
         conversation = await _conversation(session, channel, act)
         if act.kind == "csat":
             await _score(session, line, conversation, act)
+            await demo_cases.confirm(session, line, conversation, is_solved=act.what["score"] > 1)
             return
         agent = await _agent(session, act)
         if act.kind == "note":
@@ -217,8 +239,10 @@ async def _play(line: Line, act: Act, channel: Channel) -> None:
         elif act.kind == "agent":
             conversation.agent_id = agent.id
             await answer.reply(session, line, conversation, act.what["text"], agent, act.number)
+            await cases.answered(session, line, conversation, agent)
         else:
             await resolve(session, line, conversation, agent)
+            await demo_cases.solve(session, line, conversation, agent)
 
 
 async def _through(line: Line, waits: set[str]) -> None:
@@ -227,10 +251,19 @@ async def _through(line: Line, waits: set[str]) -> None:
         while await ingest(line):
             await analyze(line)
             await triage(line)
+            quiet = line.now() + timedelta(seconds=line.settings.bot.settle_seconds)
+            while await speak(replace(line, now=Clock(quiet))):
+                pass
+            await prioritize(line)
+            await route(line)
+    while await follow(line):
+        pass
     if "resolve" in waits:
         later = line.now() + timedelta(seconds=line.settings.survey.delay_seconds)
         await survey.survey(replace(line, now=Clock(later)))
     await deliver_due(line)
+    while await escalate(line):
+        pass
 
 
 async def _conversation(session: AsyncSession, channel: Channel, act: Act) -> Conversation:
@@ -260,9 +293,8 @@ async def _score(session: AsyncSession, line: Line, conversation: Conversation, 
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
         return
-    await survey.score(session, line, row.token, act.what["score"])
-    if act.what.get("comment"):
-        await survey.comment(session, line, row.token, act.what["comment"])
+    answers = {SCORE: str(act.what["score"])}
+    await record(session, line, row, answers, is_in_chat=True, comment=act.what.get("comment") or "")
 
 
 def _thread(channel: Channel, talk: dict[str, Any]) -> str:

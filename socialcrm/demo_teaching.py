@@ -43,6 +43,8 @@ async def _judge(session: AsyncSession, line: Line, truth: dict[str, Any]) -> No
     query = select(SampleItem, Message).join(Message, col(Message.id) == col(SampleItem.message_id))
     items = (await session.execute(query.order_by(col(SampleItem.week), col(SampleItem.place)))).all()
     for item, message in items[:-LEFT]:
+        if message.text not in truth:  # a comment after a survey
+            continue
         await correct(session, line, message, _labels(truth[message.text]), judge, Source.SAMPLE)
         item.agent_id, item.labelled_at = judge.id, line.now()
 

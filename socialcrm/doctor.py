@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import col
 
 from config.settings import Settings
-from connectors.base import Connector, ConnectorError
+from connectors.base import AuthExpired, Connector, ConnectorError
 from socialcrm.app import load_pipeline
 from socialcrm.database import Database
 from socialcrm.domain.channel import Channel, ChannelStatus
@@ -185,6 +185,8 @@ async def _ask(connector: Connector, channel: Channel) -> None:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             found = learned(await connector.connect())
+    except AuthExpired as error:
+        found = {"probe_error": f"{error.reason.rstrip('.')}. Connect it again on the Channels page."}
     except ConnectorError as error:
         found = {"probe_error": error.reason}
     except TimeoutError:

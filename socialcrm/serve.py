@@ -16,7 +16,9 @@ from socialcrm.demo import Trickle, seed
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import Timetable
 from socialcrm.migrate import migrate
+from socialcrm.web.escalations import mail_escalations
 from socialcrm.web.losses import tell_admins
+from socialcrm.web.low_scores import tell_supervisors
 from socialcrm.web.server import build_app
 
 LOSSES_SECONDS = 30.0
@@ -37,6 +39,8 @@ async def work(settings: Settings, console: Console) -> None:
         await migrate(line.database)
         timetable = Timetable(line)
         timetable.every(LOSSES_SECONDS, partial(tell_admins, line), "losses")
+        timetable.every(LOSSES_SECONDS, partial(tell_supervisors, line), "low scores")
+        timetable.every(LOSSES_SECONDS, partial(mail_escalations, line), "escalations")
         await timetable.start()
         console.print("The line is at work.")
         try:
@@ -54,6 +58,8 @@ async def running(line: Line, console: Console) -> AsyncIterator[str]:
         await seed(line, console)
     timetable = Timetable(line)
     timetable.every(LOSSES_SECONDS, partial(tell_admins, line), "losses")
+    timetable.every(LOSSES_SECONDS, partial(tell_supervisors, line), "low scores")
+    timetable.every(LOSSES_SECONDS, partial(mail_escalations, line), "escalations")
     runner = web.AppRunner(build_app(line), access_log=None, handle_signals=False)
     await runner.setup()
     site = web.TCPSite(runner, settings.web.host, settings.web.port)

@@ -38,6 +38,7 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_new_connector_passes_its_own_tests_and_every_check_at_once(tree: Path) -> None:
     made = CliRunner().invoke(app, ["new-connector", "bulletin_board", "--label", "Ville d'Oran (forum)"])
     assert made.exit_code == 0, made.output

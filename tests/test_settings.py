@@ -180,7 +180,7 @@ def test_the_example_as_it_is_changes_nothing_and_says_what_each_setting_means()
     assert load_settings() == Settings()
     lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
     sections = [line for line in lines if line.startswith("[")]
-    assert len(sections) == 16
+    assert len(sections) == 21
     for before, line in pairwise(lines):
         is_said_above = line.split(" ")[0] in (
             *("#sentiment", "#complaint", "#intent", "#reason", "#replies", "#faq", "#language"),

@@ -19,6 +19,8 @@ class Contact(SQLModel, table=True):
     auto_answered_at: datetime | None = time_column(default=None)
     """Last automatic answer to this person: the next one waits for the window."""
     is_bot: bool = False
+    tier: str = ""
+    """How loyal a customer they are, in the words of the page on routing; empty: not known."""
 
 
 class Identity(SQLModel, table=True):

@@ -3,13 +3,16 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nlp.normalize import normalize
+from socialcrm.domain.phrases import compiled, says_any
+from socialcrm.domain.phrases import word_set as word_set
+from socialcrm.domain.rulebook import LANGUAGES as LANGUAGES
+from socialcrm.domain.rulebook import Body, RuleError, Text
+from socialcrm.domain.rulebook import read as read_rule
 
 REPLY_KEYS = [
     "greeting",
@@ -17,7 +20,6 @@ REPLY_KEYS = [
     "handover",
     "out_of_hours",
     "survey_question",
-    "survey_link",
     "survey_comment",
     "survey_thanks",
     "survey_closed",
@@ -26,9 +28,58 @@ REPLY_KEYS = [
     "csat_3",
     "csat_4",
     "csat_5",
+    "answer_by_number",
+    "answer_by_numbers",
+    "nps_question",
+    "nps_low",
+    "nps_high",
+    "ces_question",
+    "ces_low",
+    "ces_high",
+    "case_question",
+    "case_yes",
+    "case_no",
+    "survey_by_number",
+    "survey_by_link",
+    "survey_form",
+    "survey_reminder",
+    "survey_sorry",
+    "survey_text",
+    "survey_skip",
+    "survey_yes",
+    "survey_no",
+    "opinion_perfect",
+    "opinion_passable",
+    "opinion_bad",
+    "opinion_none",
+    "case_working",
+    "case_waiting_customer",
+    "case_waiting_outside",
+    "case_delay",
+    "case_because",
+    "case_because_incident",
+    "case_solved",
+    "case_reminder",
+    "case_thanks",
+    "case_reopened",
+    "case_silent",
+    "case_closed",
+    "case_merged",
+    "case_public",
+    "opening_line",
+    "queue_place",
+    "bot_yes",
+    "bot_no",
+    "bot_retry_choice",
+    "bot_retry_phone",
+    "bot_retry_email",
+    "bot_retry_time",
+    "bot_retry_closed",
+    "bot_retry_text",
+    "bot_cancelled",
+    "bot_taken_over",
 ]
 SHORT = 4
-LANGUAGES = ("fr", "ar", "en", "arq-Arab", "arq-Latn")
 
 
 class EngagementError(Exception):
@@ -40,42 +91,6 @@ class Part(BaseModel):
 
 
 P = TypeVar("P", bound=Part)
-
-
-class When(Part):
-    """All conditions that are given must hold."""
-
-    language: list[str] = []
-    sentiment: list[Literal["negative", "neutral", "positive"]] = []
-    complaint: bool | None = None
-    intent: list[str] = []
-    channel: list[str] = []
-    """Names of connectors or keys of channels."""
-    kind: list[Literal["direct_message", "comment", "mention", "review"]] = []
-    words: tuple[str, ...] = ()
-    """Any of these phrases; every word of a phrase must be in the message."""
-    hours: str = Field(default="", pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$")
-    """Local time, end excluded; 22:00-06:00 passes midnight."""
-    is_sure: bool | None = None
-    """Whether complaint and sentiment were sure."""
-
-
-class Then(Part):
-    team: str = ""
-    priority: Literal["", "low", "normal", "high", "urgent"] = ""
-    label: list[str] = []
-    reply: str = ""
-    """Key of a text in config/replies."""
-    case: bool = False
-    handover: bool = False
-
-
-class Rule(Part):
-    name: str = Field(min_length=1)
-    when: When = When()
-    then: Then
-    stop: bool = False
-    """No rule after this one is tried when it fires."""
 
 
 class Question(Part):
@@ -105,7 +120,8 @@ class Faq(Part):
 class Engagement:
     """Rules in order, human-request phrases, replies by language and key, and the FAQ."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[Body, ...]
+    """Of the file: what a fresh installation starts with. Those in force are rows, see `engine.rulebook`."""
     human_phrases: tuple[str, ...]
     replies: Mapping[str, Mapping[str, str]]
     questions: tuple[Question, ...]
@@ -114,15 +130,16 @@ class Engagement:
     def load(cls, rules: Path, replies: Path, faq: Path) -> "Engagement":
         """Read the three; raises EngagementError with one sentence."""
         book = _check(Book, _toml(rules), str(rules))
-        found = tuple(_check(Rule, entry, f"{rules}, rule {i + 1}") for i, entry in enumerate(book.rules))
+        found = read_rules(book.rules, str(rules))
         entries = _check(Faq, _toml(faq), str(faq)).entries
         questions = tuple(_check(Question, entry, f"{faq}, entry {i + 1}") for i, entry in enumerate(entries))
         texts = {language: _replies(replies / f"{language}.toml") for language in LANGUAGES}
         for rule in found:
-            if rule.then.reply and rule.then.reply not in texts["fr"]:
-                raise EngagementError(
-                    f"{rules}, rule {rule.name!r}: there is no reply {rule.then.reply!r} in {replies}."
-                )
+            for action in rule.then:
+                if isinstance(action, Text) and action.template and action.template not in texts["fr"]:
+                    raise EngagementError(
+                        f"{rules}, rule {rule.name!r}: there is no reply {action.template!r} in {replies}."
+                    )
         return cls(found, book.human.phrases, texts, questions)
 
     def reply(self, language: str, key: str, **values: object) -> str:
@@ -145,23 +162,12 @@ class Engagement:
         return None
 
 
-def word_set(text: str) -> frozenset[str]:
-    """The words of a text without case, accents and Arabic letter variants."""
-    return frozenset(normalize(text).split())
-
-
-@lru_cache(maxsize=1000)
-def compiled(phrases: tuple[str, ...]) -> tuple[dict[str, str], list[tuple[str, frozenset[str]]]]:
-    """Phrases made quick to look for: those of one word by that word, and the others with their words."""
-    sets = [(phrase, word_set(phrase)) for phrase in phrases]
-    single = {next(iter(words)): phrase for phrase, words in sets if len(words) == 1}
-    return single, [(phrase, words) for phrase, words in sets if len(words) > 1]
-
-
-def says_any(phrases: tuple[str, ...], words: frozenset[str]) -> bool:
-    """Whether all words of any of the phrases are among `words`."""
-    single, longer = compiled(phrases)
-    return not words.isdisjoint(single) or any(needed <= words for _, needed in longer)
+def read_rules(entries: list[Any], file: str) -> tuple[Body, ...]:
+    """The rules of a file; raises EngagementError with one sentence."""
+    try:
+        return tuple(read_rule(entry, f"{file}, rule {place + 1}") for place, entry in enumerate(entries))
+    except RuleError as error:
+        raise EngagementError(str(error)) from error
 
 
 def reply_language(language: str, default: str) -> str:

@@ -24,7 +24,9 @@ class Origin(StrEnum):
     """How an event came to us, where that makes a difference to its messages."""
 
     USUAL = ""
-    """Polled, or the platform called."""
+    """The platform called."""
+    POLL = "poll"
+    """We asked."""
     BACKFILL = "backfill"
     """Read back after the sign-in had been lost."""
     SEARCH = "search"

@@ -110,6 +110,12 @@ class Message(SQLModel, table=True):
     """What agents did with it on the platform, and did not take back."""
     acting_until_at: datetime | None = time_column(default=None)
     """While the platform is told to hide, like, boost or delete it, nobody else tells it so too."""
+    question_id: int | None = Field(default=None, sa_type=BIG)
+    """The question of ours that it answers: triage leaves it to who asked. No reference, for a question refers to its
+    messages already."""
+    is_choice: bool = False
+    """It only chose among the answers to that question: there is nothing to understand in it, and reports of messages
+    do not count it."""
     step: str = Step.DONE
     delivery: str = Delivery.NONE
     delivery_error: str = text_column(default="")

@@ -1,32 +1,53 @@
-"""What should happen to an analysed message, and why: a pure function of the message, the rules and the time."""
+"""What should happen, and why: a pure function of the facts, the rules and the time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time
 from typing import Any
 
+from socialcrm.domain import conditions
 from socialcrm.domain.conversation import Priority
-from socialcrm.domain.engagement import Engagement, Then, When, says_any, word_set
+from socialcrm.domain.engagement import Engagement
+from socialcrm.domain.facts import Facts as Facts
+from socialcrm.domain.fields import Comparison
+from socialcrm.domain.rulebook import (
+    Action,
+    AddLabels,
+    Body,
+    HandOver,
+    OpenCase,
+    RemoveLabels,
+    Reply,
+    ReplyInPrivate,
+    SetPriority,
+    Text,
+    ToAgent,
+    ToSkill,
+    ToTeam,
+    Wait,
+)
 
 PRIORITIES = tuple(Priority)
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What triage knows of one message."""
+class Ready:
+    """A rule that is ready to be tried."""
 
-    text: str
-    language: str
-    sentiment: str
-    is_complaint: bool
-    intent: str
-    is_sure: bool
-    connector: str
-    channel_key: str
-    kind: str
-    local_time: datetime
-    """When it is now at the company."""
-    words: frozenset[str] = field(default_factory=frozenset)
+    id: int
+    body: Body
+    test: Comparison
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Something that a rule wants done; `rest` is what follows a wait."""
+
+    rule_id: int
+    rule: str
+    place: int
+    """Of the action in its rule."""
+    action: Action
+    rest: tuple[Action, ...] = ()
 
 
 @dataclass
@@ -34,13 +55,20 @@ class Decision:
     """What to do, and why: one line per rule tried."""
 
     team: str = ""
+    agent: str = ""
+    skill: str = ""
     priority: str = ""
     labels: list[str] = field(default_factory=list)
-    reply: str = ""
-    answer: dict[str, str] | None = None
-    """The answers, by language, of the frequently asked question that was asked."""
+    unlabels: list[str] = field(default_factory=list)
+    reply: Text | None = None
+    """What is said to the customer."""
+    wants_person: bool = False
+    """The customer asks for one; the bot announces the hand-over."""
     opens_case: bool = False
     hands_over: bool = False
+    others: list[Planned] = field(default_factory=list)
+    """All that is not above, in order."""
+    fired: list[Ready] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, rule: str, fired: bool, because: str, did: str = "") -> None:
@@ -48,43 +76,70 @@ class Decision:
         self.lines.append({"rule": rule, "fired": fired, "because": because, "did": did})
 
 
-def decide(facts: Facts, engagement: Engagement) -> Decision:
-    """Try "talk to a human", then the rules in order, then the FAQ. The first rule to name a team, a priority or a
-    reply wins; labels add up; a rule with `stop` that fires is the last one tried."""
+def ready(body: Body, number: int = 0) -> Ready:
+    """A rule made quick to try."""
+    return Ready(number, body, conditions.compiled(body.when))
+
+
+def decide(
+    facts: Facts,
+    engagement: Engagement,
+    rules: Sequence[Ready] | None = None,
+    blocked: Callable[[Ready], str] = lambda rule: "",
+) -> Decision:
+    """What to do with a message: try "talk to a human", then the rules in order. Without `rules` those of
+    the file are tried. `blocked` says why a rule whose conditions hold may yet not fire."""
     decision = Decision()
-    words = facts.words or word_set(facts.text)
-    phrase = engagement.wants_human(words)
+    phrase = engagement.wants_human(facts.said())
     if phrase:
-        decision.hands_over = True
+        decision.hands_over = decision.wants_person = True
         decision.note("talk to a human", True, f"the message says {phrase!r}", "handed over to a person")
-    for rule in engagement.rules:
-        failed = first_failed(rule.when, facts, words)
-        if failed:
-            decision.note(rule.name, False, failed)
-            continue
-        decision.note(rule.name, True, "all its conditions hold", _apply(rule.then, decision))
-        if rule.stop:
-            break
-    if phrase and not decision.reply:
-        decision.reply = "handover"
-    if not decision.reply and not facts.is_complaint and (question := engagement.question(words)):
-        decision.answer = question.answers
-        decision.note("frequently asked questions", True, f"it asks {question.id!r}", "answered from the FAQ")
+    tried = [ready(body) for body in engagement.rules] if rules is None else rules
+    try_rules(decision, facts, tried, blocked)
     return decision
 
 
-def first_failed(when: When, facts: Facts, words: frozenset[str]) -> str:
-    """The first condition that does not hold, in words; empty when all hold."""
-    for is_given, holds, words_of in CONDITIONS:
-        if is_given(when) and not holds(when, facts, words):
-            return words_of(when, facts)
-    return ""
+def try_rules(
+    decision: Decision,
+    facts: Facts,
+    rules: Iterable[Ready],
+    blocked: Callable[[Ready], str] = lambda rule: "",
+) -> None:
+    """Try rules in order. The first one to name a team, an agent, a priority or a reply wins; labels add up; a rule
+    with `stop` that fires is the last one tried."""
+    for rule in rules:
+        body = rule.body
+        if failed := rule.test.why(facts):
+            decision.lines.append({"rule": body.name, "fired": False, "because": failed, "did": ""})
+            continue
+        if reason := blocked(rule):
+            decision.note(body.name, False, reason)
+            continue
+        decision.fired.append(rule)
+        decision.note(body.name, True, "all its conditions hold", plan(decision, rule.id, body.name, body.then))
+        if body.stop:
+            break
 
 
-def is_within(hours: str, now: time) -> bool:
-    """Whether a local time is in "08:00-17:00" (end excluded; 22:00-06:00 passes midnight)."""
-    start, end = (time.fromisoformat(part) for part in hours.split("-"))
-    return start <= now < end if start <= end else now >= start or now < end
+def plan(decision: Decision, rule_id: int, rule: str, actions: Sequence[Action], start: int = 0) -> str:
+    """Take the actions of a rule into a decision, up to its first wait; what that adds, in words."""
+    did: list[str] = []
+    for place, action in enumerate(actions, start):
+        if isinstance(action, Wait):
+            rest = tuple(actions[place - start + 1 :])
+            decision.others.append(Planned(rule_id, rule, place, action, rest))
+            did.append(f"then waits {span(action.minutes)}")
+            break
+        did += _take(decision, Planned(rule_id, rule, place, action))
+    return ", ".join(did) or "nothing new"
+
+
+def span(minutes: float) -> str:
+    """A length of time as the trace says it: 90 s, 45 min, 3 h, 2 d."""
+    for size, unit in ((1440, "d"), (60, "h"), (1, "min")):
+        if minutes >= size and minutes % size == 0:
+            return f"{minutes / size:g} {unit}"
+    return f"{minutes:g} min" if minutes >= 1 else f"{minutes * 60:g} s"
 
 
 def higher(first: str, second: str) -> str:
@@ -92,80 +147,49 @@ def higher(first: str, second: str) -> str:
     return max(first, second, key=lambda p: PRIORITIES.index(Priority(p)) if p else -1)
 
 
-def _apply(then: Then, decision: Decision) -> str:
-    did = []
-    if then.team and not decision.team:
-        decision.team = then.team
-        did.append(f"team {then.team}")
-    if then.priority and not decision.priority:
-        decision.priority = then.priority
-        did.append(f"priority {then.priority}")
-    for label in then.label:
-        if label not in decision.labels:
-            decision.labels.append(label)
-            did.append(f"label {label}")
-    if then.case and not decision.opens_case:
-        decision.opens_case = True
-        did.append("case")
-    if then.handover:
-        decision.hands_over = True
-        did.append("handed over to a person")
-    if then.reply and not decision.reply:
-        decision.reply = then.reply
-        did.append(f"reply {then.reply}")
-    return ", ".join(did) or "nothing new"
+def _take(decision: Decision, planned: Planned) -> list[str]:
+    match planned.action:
+        case ToTeam(team=team):
+            return _first(decision, "team", team)
+        case ToAgent(agent=agent):
+            return _first(decision, "agent", agent)
+        case ToSkill(skill=skill):
+            return _first(decision, "skill", skill)
+        case SetPriority(priority=priority):
+            return _first(decision, "priority", priority)
+        case AddLabels(labels=labels):
+            new = [label for label in labels if label not in decision.labels]
+            decision.labels += new
+            return [f"label {label}" for label in new]
+        case RemoveLabels(labels=labels):
+            decision.unlabels += labels
+            return [f"without label {label}" for label in labels]
+        case OpenCase() if not decision.opens_case:
+            decision.opens_case = True
+            return ["case"]
+        case HandOver():
+            decision.hands_over = True
+            return ["handed over to a person"]
+        case Reply() | ReplyInPrivate() as text if decision.reply is None:
+            decision.reply = text
+            how = "reply" if isinstance(text, Reply) else "private reply"
+            return [f"{how} {text.template}" if text.template else f"{how} of its own"]
+        case OpenCase() | Reply() | ReplyInPrivate():
+            return []
+        case action:
+            decision.others.append(planned)
+            return [_name(action)]
 
 
-Condition = tuple[Callable[[When], object], Callable[[When, Facts, frozenset[str]], bool], Callable[[When, Facts], str]]
-
-CONDITIONS: tuple[Condition, ...] = (
-    (
-        lambda w: w.language,
-        lambda w, f, _: f.language in w.language,
-        lambda w, f: f"language is {f.language}, not {_either(w.language)}",
-    ),
-    (
-        lambda w: w.sentiment,
-        lambda w, f, _: f.sentiment in w.sentiment,
-        lambda w, f: f"sentiment is {f.sentiment}, not {_either(w.sentiment)}",
-    ),
-    (
-        lambda w: w.complaint is not None,
-        lambda w, f, _: f.is_complaint == w.complaint,
-        lambda w, f: "it is a complaint" if f.is_complaint else "it is not a complaint",
-    ),
-    (
-        lambda w: w.intent,
-        lambda w, f, _: f.intent in w.intent,
-        lambda w, f: f"intent is {f.intent}, not {_either(w.intent)}",
-    ),
-    (
-        lambda w: w.is_sure is not None,
-        lambda w, f, _: f.is_sure == w.is_sure,
-        lambda w, f: "the analysis is sure" if f.is_sure else "the analysis is unsure",
-    ),
-    (
-        lambda w: w.channel,
-        lambda w, f, _: f.connector in w.channel or f.channel_key in w.channel,
-        lambda w, f: f"it came by {f.connector}, not {_either(w.channel)}",
-    ),
-    (
-        lambda w: w.kind,
-        lambda w, f, _: f.kind in w.kind,
-        lambda w, f: f"it is a {f.kind}, not a {_either(w.kind)}",
-    ),
-    (
-        lambda w: w.words,
-        lambda w, f, words: says_any(w.words, words),
-        lambda w, f: "none of its words is in the message",
-    ),
-    (
-        lambda w: w.hours,
-        lambda w, f, _: is_within(w.hours, f.local_time.time()),
-        lambda w, f: f"it is {f.local_time:%H:%M}, outside {w.hours}",
-    ),
-)
+def _first(decision: Decision, what: str, value: str) -> list[str]:
+    if getattr(decision, what):
+        return []
+    setattr(decision, what, value)
+    return [f"{what} {value}"]
 
 
-def _either(values: Sequence[str]) -> str:
-    return " or ".join(values)
+def _name(action: Action) -> str:
+    name = {"mail": "e-mail", "suggest": "suggestion"}.get(action.do, action.do)
+    what = getattr(action, "hook", "") or getattr(action, "template", "") or getattr(action, "subject", "")
+    minutes = getattr(action, "minutes", None)
+    return f"{name} {what or (span(minutes) if minutes else '')}".strip()

@@ -81,8 +81,9 @@ def offered(connector: type[Connector], message: Message) -> list[Deed]:
     return [deed for deed in wanted if connector.can(deed)]
 
 
-async def act(line: Line, message_id: int, deed: Deed, agent: Agent) -> None:
-    """Have the platform do it; nothing happens where it was done already. Raises CannotAct; the thread keeps why."""
+async def act(line: Line, message_id: int, deed: Deed, agent: Agent | None) -> None:
+    """Have the platform do it, as an agent or (None) a rule wants; nothing happens where it was done already. Raises
+    CannotAct; the thread keeps why."""
     task = await _claim(line, message_id, deed)
     if task is None:
         return
@@ -129,7 +130,9 @@ async def _claim(line: Line, message_id: int, deed: Deed) -> _Task | None:
         return _Task(connector, message.external_id or "", message.channel_id)
 
 
-async def _record(session: AsyncSession, line: Line, message_id: int, deed: Deed, agent: Agent, reason: str) -> None:
+async def _record(
+    session: AsyncSession, line: Line, message_id: int, deed: Deed, agent: Agent | None, reason: str
+) -> None:
     now = line.now()
     if deed is Deed.DELETE and not reason:  # the conversation before the message, as ingest locks them
         await preview_again(session, await session.get_one(Message, message_id), "")
@@ -141,7 +144,11 @@ async def _record(session: AsyncSession, line: Line, message_id: int, deed: Deed
     data = {"deed": deed.value, "message_id": message_id, **({"reason": reason} if reason else {})}
     session.add(
         ConversationEvent(
-            conversation_id=message.conversation_id, at=now, kind=EventKind.ACTED, agent_id=agent.id, data=data
+            conversation_id=message.conversation_id,
+            at=now,
+            kind=EventKind.ACTED,
+            agent_id=agent.id if agent else None,
+            data=data,
         )
     )
     await session.flush()

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from connectors.base import Button, Connector, Limits, MessageKind
+from connectors.base import Button, Connector, File, Limits, MessageKind
 from socialcrm.database import insert_numbered, insert_rows
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Identity
@@ -36,9 +36,10 @@ async def reply(
     key: str,
     files: Sequence[Upload] = (),
     to: Message | None = None,
+    under: Message | None = None,
 ) -> Message:
-    """Answer as an agent; the public comment `to`, where one is given, in private. The same `key` twice gives the first
-    message back. Raises CannotAnswer."""
+    """Answer as an agent: the public comment `to`, where one is given, in private; `under` one that is chosen, in
+    public. The same `key` twice gives the first message back. Raises CannotAnswer."""
     now, key = line.now(), f"agent:{key}"
     if known := await _written(session, key):
         return known
@@ -52,8 +53,10 @@ async def reply(
         await _check_private(session, connector, to, files, now)
     elif connector.limits.window_hours and is_closed(connector, await heard_at(session, conversation), now):
         raise CannotAnswer("The channel takes no answer until the customer writes again.")
+    if under is not None and not takes_public(type(connector), under):
+        raise CannotAnswer("This comment can no longer be answered in public.")
     check_files(connector.limits, kind, files)
-    draft = Draft(conversation, text, key, AuthorKind.AGENT, agent.id, files=files, to=to)
+    draft = Draft(conversation, text, key, AuthorKind.AGENT, agent.id, files=files, to=to, under=under)
     message = await send(session, draft, now)
     conversation.waiting_since_at, conversation.unread_count = None, 0
     conversation.handler = Handler.HUMAN
@@ -99,6 +102,8 @@ class Draft:
     files: Sequence[Upload] = ()
     to: Message | None = None
     """The public comment that is answered in private: only who wrote it reads the answer."""
+    under: Message | None = None
+    """The public comment that is answered in public, where one was chosen; else the newest is."""
 
 
 async def heard_at(session: AsyncSession, conversation: Conversation) -> datetime | None:
@@ -148,7 +153,13 @@ def takes_private(connector: type[Connector], message: Message) -> bool:
     return is_public and message.deleted_at is None and connector.can("private_reply")
 
 
-def check_files(limits: Limits, kind: str, files: Sequence[Upload]) -> None:
+def takes_public(connector: type[Connector], message: Message) -> bool:
+    """Whether a message is public, is there, and can be answered where it stands."""
+    is_public = message.direction == Direction.IN and message.kind != MessageKind.DIRECT_MESSAGE
+    return is_public and message.deleted_at is None and connector.can("reply")
+
+
+def check_files(limits: Limits, kind: str, files: Sequence[Upload | File]) -> None:
     """Whether a channel takes these files beside an answer to a message of `kind`. Raises CannotAnswer."""
     media = limits.media_of(kind)
     if files and not media:
@@ -178,8 +189,8 @@ async def send(session: AsyncSession, draft: Draft, now: datetime) -> Message:
         raise CannotAnswer("There is nothing to send: write a text first.")
     if message := await _written(session, draft.key):
         return message
-    if draft.to is not None:
-        draft = replace(draft, answers_id=draft.to.id, reply_to=draft.to.external_id)
+    if chosen := draft.to or draft.under:
+        draft = replace(draft, answers_id=chosen.id, reply_to=chosen.external_id)
     elif draft.answers_id is None:
         draft = await _answering(session, draft)
     (number,) = await send_all(session, [draft], now)
@@ -219,7 +230,8 @@ async def _written(session: AsyncSession, key: str) -> Message | None:
 
 
 def _contact(draft: Draft) -> int:
-    return draft.to.contact_id if draft.to else draft.conversation.contact_id
+    chosen = draft.to or draft.under
+    return chosen.contact_id if chosen else draft.conversation.contact_id
 
 
 async def retry(session: AsyncSession, line: Line, message: Message) -> None:

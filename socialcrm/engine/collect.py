@@ -135,7 +135,7 @@ async def _keep(
         **({"watch_cursors": found.cursors} if found.cursors else {}),
     }
     async with line.database.write() as session:
-        await ledger.append(session, number, page.events, now)
+        await ledger.append(session, number, page.events, now, origin=Origin.POLL)
         await ledger.append(session, number, found.events, now, origin=Origin.SEARCH)
         await session.execute(update(Channel).where(col(Channel.id) == number).values(**values))
     if page.events or found.events:

@@ -15,13 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from connectors.base import AuthExpired, Connector, MaybeSent, Refused, Sent, TryLater
+from connectors.base import AuthExpired, Connector, MaybeSent, MessageKind, OutboundMessage, Refused, Sent, TryLater
 from socialcrm.database import update_rows
 from socialcrm.domain.channel import Channel, ChannelStatus
 from socialcrm.domain.columns import constant
 from socialcrm.domain.contact import Identity
 from socialcrm.domain.message import Direction, Message
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
+from socialcrm.engine.answer import CannotAnswer, check_files
 from socialcrm.engine.channels import ChannelGone, lose_sign_in
 from socialcrm.engine.line import Line
 from socialcrm.engine.pieces import pieces_of, pieces_out, remember_surely, seconds_for
@@ -198,6 +199,7 @@ async def _send(line: Line, connector: Connector, item: OutboxItem, heard_at: da
     try:
         send = getattr(connector, item.action)
         pieces = pieces_of(line, connector, item, heard_at)
+        _check_files(connector, item, pieces)
         for number in range(pieces_out(item), len(pieces)):
             if number > pieces_out(item):
                 await remember_surely(line, item, number)
@@ -211,6 +213,8 @@ async def _send(line: Line, connector: Connector, item: OutboxItem, heard_at: da
         return Outcome(item, OutboxStatus.WAITING, error.reason, signs_out=True)
     except Refused as error:
         return Outcome(item, OutboxStatus.FAILED, error.reason)
+    except CannotAnswer as error:
+        return Outcome(item, OutboxStatus.FAILED, str(error))
     except MaybeSent as error:
         return Outcome(item, OutboxStatus.UNKNOWN, error.reason)
     except TimeoutError:
@@ -219,6 +223,14 @@ async def _send(line: Line, connector: Connector, item: OutboxItem, heard_at: da
         log.exception("outbox item %s could not be sent", item.id)
         return Outcome(item, OutboxStatus.FAILED, f"Internal error ({type(error).__name__}): see the log.")
     return Outcome(item, OutboxStatus.SENT, sent=sent)
+
+
+def _check_files(connector: Connector, item: OutboxItem, pieces: Sequence[OutboundMessage]) -> None:
+    """Looked at again, whoever wrote the item: what the channel takes may have changed since. Raises CannotAnswer."""
+    files = [file for piece in pieces for file in piece.attachments]
+    if files and item.action == "private_reply":
+        raise CannotAnswer("A private answer to a comment carries no files.")
+    check_files(connector.limits, "" if item.action == "reply" else MessageKind.DIRECT_MESSAGE, files)
 
 
 def _wait(line: Line, item: OutboxItem, error: TryLater) -> Outcome:

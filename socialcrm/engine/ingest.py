@@ -1,8 +1,9 @@
 """Ingest: raw events -> contacts, conversations, messages. One channel's batch, one transaction."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,12 +19,15 @@ from socialcrm.domain.conversation import Conversation, ConversationEvent, Conve
 from socialcrm.domain.ledger import Fate, Origin
 from socialcrm.domain.message import AuthorKind, Delivery, Direction, Message, Step
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
+from socialcrm.domain.question import Question
+from socialcrm.domain.survey import Survey
 from socialcrm.domain.words import clean, preview
-from socialcrm.engine import ledger, posts, survey
+from socialcrm.engine import albums, ask, ledger, posts, survey_answers
 from socialcrm.engine.files import entry_of
 from socialcrm.engine.line import Line
 
 log = logging.getLogger(__name__)
+WAITING_FOR_THEM = (ConversationStatus.PENDING, ConversationStatus.SNOOZED)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,14 @@ class Item:
 
     event: ledger.Waiting
     message: InboundMessage
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Messages that answer us, by their numbers on the platform."""
+
+    answers: dict[str, ask.Match] = field(default_factory=dict)
+    comments: dict[str, Survey] = field(default_factory=dict)
 
 
 async def ingest(line: Line) -> int:
@@ -85,7 +97,8 @@ async def _store(session: AsyncSession, line: Line, channel: Channel, events: Se
     await _store_new(session, line, channel, connector, [i for i in items if _is_new(i.message)], fates)
     for item in items:  # after the new ones: an edit may come in one batch with what it edits
         if item.message.button is not None:
-            is_ours = await survey.pressed(session, line, item.message.button)
+            press = item.message.button
+            is_ours = await ask.pressed(session, line, press) or await survey_answers.pressed(session, line, press)
             fates.settle(item.event.id, *((Fate.STORED,) if is_ours else (Fate.IGNORED, "a button we do not know")))
         elif item.message.change is not Change.NEW:
             await _change(session, line, channel, item, fates)
@@ -108,7 +121,6 @@ async def _store_new(
     fates: ledger.Fates,
 ) -> None:
     """Contacts, conversations and messages of items whose external id is not there yet."""
-    now = line.now()
     numbers = {item.message.external_id for item in items}
     query = select(col(Message.external_id)).where(
         col(Message.channel_id) == channel.id, one_of(session, col(Message.external_id), numbers)
@@ -121,13 +133,52 @@ async def _store_new(
         else:
             known.add(item.message.external_id)
             fresh.append(item)
-            fates.settle(item.event.id, Fate.STORED)
+    became = await albums.joined(session, line, channel.id or 0, [item.message for item in fresh])
+    for item, known_as in zip(fresh, became, strict=True):
+        fates.settle(item.event.id, Fate.DUPLICATE if known_as is False else Fate.STORED)
+    fresh = [
+        Item(item.event, known_as)
+        for item, known_as in zip(fresh, became, strict=True)
+        if isinstance(known_as, InboundMessage)
+    ]
     if not fresh:
         return
+    now = line.now()
     contacts = await _contacts(session, channel, fresh, now)
     await _consents(session, channel, fresh)
     above = await posts.keep(session, channel, connector, [i.message.post for i in fresh if i.message.post], now)
-    conversations = await _conversations(session, line, channel, fresh, contacts, above, now)
+    asked = await ask.waiting(session, line, channel, contacts.values())
+    for place, items in enumerate(_rounds(fresh, {who for who, number in contacts.items() if number in asked})):
+        if place:
+            asked = await ask.waiting(session, line, channel, asked)
+        await _store_round(session, line, channel, items, contacts, above, asked)
+
+
+def _rounds(items: Sequence[Item], asked: Collection[str]) -> list[list[Item]]:
+    """The items in one go; of somebody whom we asked something each message in a go of its own, for an answer decides
+    what the next message is: the answer to the next question, a comment, or a new request."""
+    rounds: list[list[Item]] = [[]]
+    places: Counter[str] = Counter()
+    for item in items:
+        author = item.message.author.external_id
+        while len(rounds) <= places[author]:
+            rounds.append([])
+        rounds[places[author]].append(item)
+        places[author] += author in asked
+    return rounds
+
+
+async def _store_round(
+    session: AsyncSession,
+    line: Line,
+    channel: Channel,
+    items: Sequence[Item],
+    contacts: dict[str, int],
+    above: dict[str, int],
+    asked: dict[int, list[Question]],
+) -> None:
+    now, heard = line.now(), Heard()
+    conversations = await _conversations(session, line, channel, items, contacts, above, asked, heard)
     messages = [
         _message(
             item,
@@ -136,11 +187,36 @@ async def _store_new(
             contacts[item.message.author.external_id],
             now,
             line.settings.storage.folder,
+            heard.answers.get(item.message.external_id),
         )
-        for item in fresh
+        for item in items
     ]
     await insert_rows(session, Message, messages)
+    await _answered(session, line, channel, heard.answers)
+    await survey_answers.commented(session, _id(channel), heard.comments)
     await line.live.publish(session, "message", (_id(c) for c in conversations.values()), now)
+
+
+async def _answered(session: AsyncSession, line: Line, channel: Channel, heard: dict[str, ask.Match]) -> None:
+    """Give answers to those who asked. What they do not take is a message like any other."""
+    if not heard:
+        return
+    query = select(Message).where(col(Message.channel_id) == channel.id, col(Message.external_id).in_(heard))
+    for message in (await session.execute(query.order_by(col(Message.id)))).scalars().all():
+        match = heard[message.external_id or ""]
+        question = await ask.locked(session, match.question.token)
+        words = match.answer.rest if match.answer.how == "choice" else message.text
+        if question and await ask.take(session, line, question, match.answer.value, words, message):
+            continue
+        message.question_id, message.is_choice = None, False
+        message.step, message.processed_at = Step.ANALYZE, None
+        conversation = await session.get_one(Conversation, message.conversation_id)
+        if conversation.status == ConversationStatus.RESOLVED:
+            _reopen(conversation)
+            session.add(ConversationEvent(conversation_id=_id(conversation), at=line.now(), kind=EventKind.REOPENED))
+        if match.answer.is_choice_only or conversation.waiting_since_at is None:
+            _wait(conversation, message.sent_at)
+        await session.flush()
 
 
 def _read(connector: Connector, event: ledger.Waiting, fates: ledger.Fates) -> list[Item]:
@@ -178,6 +254,9 @@ async def _change(session: AsyncSession, line: Line, channel: Channel, item: Ite
     if item.message.change is Change.DELETE:
         await preview_again(session, message, "")
         message.deleted_at = item.message.sent_at
+    elif item.message.change in (Change.HIDE, Change.UNHIDE):
+        is_hidden = item.message.change is Change.HIDE
+        message.hidden_at = (message.hidden_at or item.message.sent_at) if is_hidden else None
     elif item.message.change is Change.FAILED:
         reason = clean(item.message.text)
         message.delivery, message.delivery_error = Delivery.FAILED, reason
@@ -258,9 +337,12 @@ async def _conversations(
     items: Sequence[Item],
     contacts: dict[str, int],
     above: dict[str, int],
-    now: datetime,
+    questions: dict[int, list[Question]],
+    heard: Heard,
 ) -> dict[str, Conversation]:
-    """The open conversation of each thread: found, reopened when it was resolved not long ago, or new."""
+    """The open conversation of each thread: found, reopened when it was resolved not long ago, or new. What answers one
+    of the questions brings nothing back, and is put into `heard`."""
+    now = line.now()
     threads = {item.message.thread_key for item in items}
     query = (
         select(Conversation)
@@ -271,24 +353,35 @@ async def _conversations(
     found = {c.thread_key: c for c in (await session.execute(query)).scalars()}  # the newest of a thread wins
     opened: list[tuple[Conversation, EventKind]] = []
     reopen_after = now - timedelta(days=line.settings.engagement.reopen_days)
-    asked = await survey.asked_for_comment(session, line, [c for c in found.values() if c.resolved_at], now)
+    asked = await survey_answers.asked_for_comment(session, line, list(found.values()), now)
     for item in items:
         inbound = item.message
         conversation = found.get(inbound.thread_key)
         is_new = conversation is None
-        if conversation is None or (conversation.resolved_at and conversation.resolved_at < reopen_after):
+        match = _heard(item, questions.get(contacts[inbound.author.external_id], ()), conversation)
+        if match is not None:
+            heard.answers[inbound.external_id] = match
+            if conversation is None:  # a private answer to what was asked beside a public conversation
+                conversation = found[inbound.thread_key] = _conversation(inbound, channel, contacts)
+                conversation.status, conversation.resolved_at = ConversationStatus.RESOLVED, now
+                conversation.handler = Handler.CLOSED
+                session.add(conversation)
+            elif conversation.status in WAITING_FOR_THEM and not match.answer.is_choice_only:
+                conversation.status = ConversationStatus.OPEN
+        elif conversation is None or (conversation.resolved_at and conversation.resolved_at < reopen_after):
             conversation = found[inbound.thread_key] = _conversation(inbound, channel, contacts)
             opened.append((conversation, EventKind.OPENED))
         elif inbound.author.is_self:
             pass  # what we wrote elsewhere is no survey comment and brings nothing back
         elif conversation.id in asked and clean(inbound.text).strip():
-            await survey.comment_in_chat(session, line, asked.pop(_id(conversation)), inbound.text)
+            heard.comments[inbound.external_id] = row = asked.pop(_id(conversation))
+            await survey_answers.comment_in_chat(session, line, row, inbound.text)
         elif conversation.status == ConversationStatus.RESOLVED:
             _reopen(conversation)
             opened.append((conversation, EventKind.REOPENED))
-        elif conversation.status in (ConversationStatus.PENDING, ConversationStatus.SNOOZED):
+        elif conversation.status in WAITING_FOR_THEM:
             conversation.status = ConversationStatus.OPEN
-        _count(conversation, inbound, is_new)
+        _count(conversation, inbound, is_new, is_waiting=match is None or not match.answer.is_choice_only)
         if conversation.post_id is None and inbound.post:
             conversation.post_id = above[inbound.post.external_id]
     session.add_all(c for c, _ in opened)
@@ -296,6 +389,14 @@ async def _conversations(
     events = [{"conversation_id": c.id, "at": now, "kind": kind.value} for c, kind in opened]
     await insert_rows(session, ConversationEvent, events)
     return {thread: found[thread] for thread in threads}
+
+
+def _heard(item: Item, questions: Sequence[Question], conversation: Conversation | None) -> ask.Match | None:
+    """The question that a message answers, if it does."""
+    inbound = item.message
+    if not questions or inbound.author.is_self or item.event.origin == Origin.SEARCH or not inbound.text.strip():
+        return None
+    return ask.match(questions, conversation, inbound.kind, inbound.text)
 
 
 def _conversation(inbound: InboundMessage, channel: Channel, contacts: dict[str, int]) -> Conversation:
@@ -314,14 +415,19 @@ def _reopen(conversation: Conversation) -> None:
     conversation.handler = Handler.BOT if conversation.agent_id is None else Handler.HUMAN
 
 
-def _count(conversation: Conversation, inbound: InboundMessage, is_new: bool) -> None:
+def _count(conversation: Conversation, inbound: InboundMessage, is_new: bool, *, is_waiting: bool) -> None:
     conversation.message_count += 1
     if is_new or inbound.sent_at >= conversation.last_message_at:
         conversation.last_message_at = inbound.sent_at
         conversation.preview = preview(inbound.text) or _attached(inbound)
-    if not inbound.author.is_self and conversation.status != ConversationStatus.RESOLVED:
-        conversation.unread_count += 1
-        conversation.waiting_since_at = min(conversation.waiting_since_at or inbound.sent_at, inbound.sent_at)
+    if is_waiting and not inbound.author.is_self and conversation.status != ConversationStatus.RESOLVED:
+        _wait(conversation, inbound.sent_at)
+
+
+def _wait(conversation: Conversation, sent_at: datetime) -> None:
+    """A person wrote and nobody has answered yet."""
+    conversation.unread_count += 1
+    conversation.waiting_since_at = min(conversation.waiting_since_at or sent_at, sent_at)
 
 
 def _attached(inbound: InboundMessage) -> str:
@@ -329,10 +435,18 @@ def _attached(inbound: InboundMessage) -> str:
 
 
 def _message(
-    item: Item, channel: Channel, conversation: Conversation, contact_id: int, now: datetime, folder: Path
+    item: Item,
+    channel: Channel,
+    conversation: Conversation,
+    contact_id: int,
+    now: datetime,
+    folder: Path,
+    match: ask.Match | None,
 ) -> dict[str, object]:
     inbound = item.message
     is_self = inbound.author.is_self
+    is_choice = match is not None and match.answer.is_choice_only and not inbound.attachments
+    is_done = is_self or is_choice
     return {
         "conversation_id": conversation.id,
         "channel_id": channel.id,
@@ -349,8 +463,10 @@ def _message(
         "received_at": item.event.received_at,
         "is_late": item.event.origin == Origin.BACKFILL or is_late(channel, inbound.sent_at, item.event.received_at),
         "is_found": item.event.origin == Origin.SEARCH,
-        "processed_at": now if is_self else None,
-        "step": (Step.DONE if is_self else Step.ANALYZE).value,
+        "question_id": match.question.id if match else None,
+        "is_choice": is_choice,
+        "processed_at": now if is_done else None,
+        "step": (Step.DONE if is_done else Step.ANALYZE).value,
     }
 
 

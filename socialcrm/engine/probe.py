@@ -43,7 +43,7 @@ async def probe_next(line: Line) -> int:
         values = _trouble(line, f"Internal error ({type(error).__name__}): see the log.")
     else:
         values |= learned(account)
-        values |= {"quota": kept(quota)} if quota else {}
+        values |= {"quota": kept(quota, {"cap": _plain(account.cap)})} if quota or account.cap else {}
     async with line.database.write() as session:
         await session.execute(update(Channel).where(col(Channel.id) == channel.id).values(**values))
     return 1
@@ -73,13 +73,21 @@ def learned(account: Account) -> dict[str, Any]:
     }
 
 
-def kept(quota: Quota, before: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A quota as JSON; of two counts until the same reset, as of two processes, the higher one is nearer the truth."""
+def kept(quota: Quota | None, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A quota as JSON, beside the "cap" of a longer time that is kept already; of two counts until the same reset, as
+    of two processes, the higher one is nearer the truth."""
+    cap = {"cap": before["cap"]} if before and before.get("cap") else {}
+    after = _plain(quota)
+    if before and after and after["resets_at"] and before.get("resets_at") == after["resets_at"]:
+        after["used"] = max(after["used"], before["used"])
+    return {**(after or {}), **cap}
+
+
+def _plain(quota: Quota | None) -> dict[str, Any] | None:
+    if quota is None:
+        return None
     resets_at = quota.resets_at.isoformat() if quota.resets_at else None
-    used = quota.used
-    if before and resets_at and before.get("resets_at") == resets_at:
-        used = max(used, before["used"])
-    return {"used": used, "limit": quota.limit, "resets_at": resets_at, "unit": quota.unit}
+    return {"used": quota.used, "limit": quota.limit, "resets_at": resets_at, "unit": quota.unit}
 
 
 async def _claim(line: Line) -> Channel | None:

@@ -10,27 +10,51 @@ from sqlalchemy import delete
 from sqlmodel import col
 
 from socialcrm.domain.people import WebSession
-from socialcrm.engine import attach, backfill, collect, deliver, files, posts, probe
+from socialcrm.engine import attach, backfill, collect, deliver, files, hooks, posts, probe, rulebook
 from socialcrm.engine.analyze import analyze
+from socialcrm.engine.bot import speak
+from socialcrm.engine.escalate import escalate
+from socialcrm.engine.follow import follow
 from socialcrm.engine.ingest import ingest
+from socialcrm.engine.later import go_on, reach_out
 from socialcrm.engine.learn import learn
+from socialcrm.engine.leave import leave
 from socialcrm.engine.line import Line, StepFunction
+from socialcrm.engine.prioritize import prioritize, refresh
+from socialcrm.engine.react import react
+from socialcrm.engine.route import route
 from socialcrm.engine.sample import draw_last_week
+from socialcrm.engine.silence import listen
 from socialcrm.engine.survey import survey
 from socialcrm.engine.triage import triage
 
 log = logging.getLogger(__name__)
 STOP_SECONDS = 30
 LEARN_SECONDS = 5.0
+ESCALATE_SECONDS = 2.0
 FETCH_SECONDS = 2.0
 PROBE_SECONDS = 60.0
-STEPS: tuple[StepFunction, ...] = (ingest, analyze, triage, survey)
+REACH_SECONDS = 2.0
+LEAVE_SECONDS = 10.0
+STEPS: tuple[StepFunction, ...] = (
+    ingest,
+    analyze,
+    triage,
+    speak,
+    react,
+    listen,
+    go_on,
+    prioritize,
+    route,
+    survey,
+    follow,
+)
 
 
 async def drain(line: Line) -> int:
     """Run the steps over everything that waits now, then send what is due; how many rows were taken in all."""
     total = 0
-    while taken := sum([await step(line) for step in STEPS]) + await deliver_due(line) + await _look_up_due(line):
+    while taken := sum([await step(line) for step in (*STEPS, *OUTWARD, escalate)]):
         total += taken
     return total
 
@@ -43,6 +67,10 @@ async def deliver_due(line: Line) -> int:
 
 async def _look_up_due(line: Line) -> int:
     return sum([await posts.look_up(line, number) for number in await posts.channels_due(line)])
+
+
+OUTWARD: tuple[StepFunction, ...] = (deliver_due, _look_up_due, reach_out, hooks.call_due)
+"""What talks to others: never in the way of the steps."""
 
 
 class Timetable:
@@ -71,6 +99,9 @@ class Timetable:
         self.every(30, self._reconcile, "reconcile")
         self.every(LEARN_SECONDS, self._learn, "learn")
         self.every(FETCH_SECONDS, self._fetch, "fetch")
+        self.every(REACH_SECONDS, self._reach, "reach")
+        self.every(ESCALATE_SECONDS, self._escalate, "escalate")
+        self.every(LEAVE_SECONDS, self._leave, "leave")
         self.every(3600, self._prune, "prune")
         self.every(3600, self._sample, "sample")
         self._spawn(self._work_once("sample", self._sample))
@@ -168,12 +199,25 @@ class Timetable:
         while await learn(self._line) and not self._line.stopped.is_set():
             pass
 
+    async def _escalate(self) -> None:
+        while await escalate(self._line) and not self._line.stopped.is_set():
+            pass
+
+    async def _reach(self) -> None:
+        """Hide, mail and call what rules want, beside the line."""
+        while (await reach_out(self._line) + await hooks.call_due(self._line)) and not self._line.stopped.is_set():
+            pass
+
     async def _fetch(self) -> None:
         self._fetched = await attach.fetch_new(self._line, self._fetched)
 
     async def _probe(self) -> None:
         await probe.note_quotas(self._line)
         await probe.probe_next(self._line)
+
+    async def _leave(self) -> None:
+        await refresh(self._line)
+        await leave(self._line)
 
     async def _sample(self) -> None:
         await draw_last_week(self._line)
@@ -183,7 +227,9 @@ class Timetable:
         await line.live.prune(line.now())
         storage = line.settings.storage
         await asyncio.to_thread(files.sweep, storage.folder, storage.attachment_days)
+        await hooks.prune(line)
         async with line.database.write() as session:
+            await rulebook.prune(session, line.now())
             await session.execute(delete(WebSession).where(col(WebSession.expires_at) < line.now() - timedelta(days=1)))
 
 

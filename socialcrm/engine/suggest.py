@@ -20,6 +20,7 @@ from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.engagement import Question, reply_language, word_set
 from socialcrm.domain.message import Analysis, Delivery, Direction, Message
 from socialcrm.domain.people import Agent
+from socialcrm.domain.rule import RuleSuggestion
 from socialcrm.domain.suggestion import Dismissal, Suggestion
 from socialcrm.engine.learn import asked, encoded, filled, known_vectors, likeness, private, text_hash
 from socialcrm.engine.line import Line
@@ -93,6 +94,7 @@ class Suggestions:
             floor = self._likeness.question_floor
             near = {h.key[1]: _shown(h.score, floor) for h in hits if h.key[0] == "answer" and h.score >= floor}
             found = [*self._from_faq(conversation, text, hits), *await _from_answers(session, conversation, near)]
+            found += await _from_rules(session, conversation_id)
             useless = await _useless(session, conversation_id, [offer.source for offer in found])
             said = await _said(session, conversation_id)
         found = [offer for offer in found if offer.source not in useless]
@@ -206,6 +208,22 @@ async def _from_answers(session: AsyncSession, conversation: Conversation, score
         Offer(f"answer:{m.id}", _without_name(private(m.text), name), scores[m.id or 0], m.sent_at)
         for m, name in (await session.execute(query)).all()
     ]
+
+
+async def _from_rules(session: AsyncSession, conversation_id: int) -> list[Offer]:
+    """What rules suggest as an answer to the customer's newest message."""
+    newest = (
+        select(func.max(col(Message.id)))
+        .where(col(Message.conversation_id) == conversation_id, col(Message.direction) == Direction.IN.value)
+        .scalar_subquery()
+    )
+    query = (
+        select(RuleSuggestion)
+        .where(col(RuleSuggestion.conversation_id) == conversation_id, col(RuleSuggestion.message_id) == newest)
+        .order_by(col(RuleSuggestion.id).desc())
+        .limit(SHOWN)
+    )
+    return [Offer(f"rule:{row.id}", row.text, 1.0) for row in (await session.execute(query)).scalars()]
 
 
 async def _useless(session: AsyncSession, conversation_id: int, sources: Sequence[str]) -> set[str]:

@@ -14,11 +14,13 @@ from socialcrm.domain.channel import Channel, ChannelStatus
 from socialcrm.domain.columns import constant
 from socialcrm.domain.contact import Contact
 from socialcrm.domain.conversation import Conversation
-from socialcrm.domain.ledger import Fate, RawEventRow
+from socialcrm.domain.ledger import Fate, Origin, RawEventRow
 from socialcrm.domain.message import Direction, Message
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
 
 PAGE = 50
+NEWEST = 20
+"""Raw events that are looked at to tell whether a platform calls us."""
 OPEN = (OutboxStatus.WAITING, OutboxStatus.SENDING, OutboxStatus.FAILED, OutboxStatus.UNKNOWN)
 """What a person may want to look at; the rest was sent."""
 
@@ -40,6 +42,8 @@ class Account:
     """From when the newest message was written, by the platform's clock, until we had it; None for late ones."""
     waiting_since: datetime | None = None
     """When the oldest raw event that waits for ingest was received."""
+    is_found_only: bool = False
+    """None of the newest raw events was brought by a call of the platform: we found all of them by asking."""
 
     @property
     def is_balanced(self) -> bool:
@@ -74,6 +78,7 @@ async def accounts(session: AsyncSession, day_starts_at: datetime) -> list[Accou
             await _heard(session, number),
             await _delay(session, number),
             await _waiting_since(session, number),
+            await _is_found_only(session, number),
         )
         for channel in channels
         if (number := channel.id)
@@ -176,6 +181,20 @@ async def _delay(session: AsyncSession, channel_id: int) -> timedelta | None:
     )
     row = (await session.execute(query.limit(1))).first()
     return max(row[1] - row[0], timedelta()) if row else None
+
+
+async def _is_found_only(session: AsyncSession, channel_id: int) -> bool:
+    """What a call brought is a duplicate when polling finds it, or the other way round: so both fates are looked at."""
+    found: set[str] = set()
+    for fate in (Fate.STORED, Fate.DUPLICATE):
+        query = (
+            select(col(RawEventRow.origin))
+            .where(col(RawEventRow.channel_id) == channel_id, col(RawEventRow.fate) == fate.value)
+            .order_by(col(RawEventRow.id).desc())
+            .limit(NEWEST)
+        )
+        found |= set((await session.execute(query)).scalars())
+    return Origin.POLL.value in found and Origin.USUAL.value not in found
 
 
 async def _waiting_since(session: AsyncSession, channel_id: int) -> datetime | None:

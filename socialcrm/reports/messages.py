@@ -113,7 +113,9 @@ def received(query: Select[*tuple[Any, ...]], filters: Filters, *, with_analysis
     and not those of the table.
     """
     query = query.select_from(Message).where(
-        col(Message.direction) == literal(Direction.IN.value), filters.period.holds(col(Message.sent_at))
+        col(Message.direction) == literal(Direction.IN.value),
+        filters.period.holds(col(Message.sent_at)),
+        col(Message.is_choice).is_(False),  # counted with the question that it answers
     )
     if filters.channel_id is not None:
         query = query.where(matches(col(Message.channel_id), filters.channel_id))

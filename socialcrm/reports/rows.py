@@ -106,22 +106,23 @@ async def surveys(
     score: int | None = None,
     *,
     is_answered: bool = False,
+    kind: str = "csat",
 ) -> Rows:
-    """Surveys by the time of sending, of one agent (0: nobody's) or with one score if asked; rows have survey, channel,
-    contact, agent."""
+    """Surveys of a kind by the time of sending, of one agent (0: nobody's) or with one score if asked; rows have
+    survey, channel, contact, agent."""
     columns: tuple[Any, ...] = (
         col(Channel.name).label("channel"),
         col(Contact.name).label("contact"),
         col(Agent.name).label("agent"),
     )
-    query, counting = sent(select(Survey, *columns), filters), sent(select(func.count()), filters)
+    query, counting = sent(select(Survey, *columns), filters, kind), sent(select(func.count()), filters, kind)
     conditions = []
     if agent_id is not None:
         conditions.append(matches(col(Survey.agent_id), agent_id))
     if score is not None:
         conditions.append(col(Survey.score) == score)
     if is_answered:
-        conditions.append(col(Survey.score).is_not(None))
+        conditions.append(col(Survey.answered_at).is_not(None))
     query = query.where(*conditions).join(Channel, col(Channel.id) == col(Survey.channel_id))
     query = query.join(Contact, col(Contact.id) == col(Survey.contact_id))
     query = query.outerjoin(Agent, col(Agent.id) == col(Survey.agent_id))

@@ -128,9 +128,12 @@ async def csat_channels(session: AsyncSession, filters: Filters) -> Table:
     )
 
 
-def sent(query: Select[*tuple[Any, ...]], filters: Filters) -> Select[Any]:
-    """Restrict a query to the surveys that the filters name, by the time of sending (index `ix_survey_sent`)."""
+def sent(query: Select[*tuple[Any, ...]], filters: Filters, kind: str = "csat") -> Select[Any]:
+    """Restrict a query to the surveys that the filters name, by the time of sending (index `ix_survey_sent`); of one
+    kind, or of all where `kind` is empty: scores of different scales have no mean."""
     query = query.select_from(Survey).where(filters.period.holds(col(Survey.sent_at)))
+    if kind:
+        query = query.where(col(Survey.kind) == kind)
     if filters.channel_id is not None:
         query = query.where(matches(col(Survey.channel_id), filters.channel_id))
     if filters.team_id is not None:

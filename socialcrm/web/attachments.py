@@ -31,6 +31,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "private, max-age=86400",
 }
+SHOWING = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+"""For a picture, sound or video in a tab of its own: browsers lay it out with a style of theirs. Nothing in it runs."""
 
 
 @routes.get(r"/attachments/{message:\d{1,18}}/{place:\d{1,3}}", name="attachment")
@@ -111,6 +113,8 @@ async def serve(path: Path, name: str, *, is_download: bool = False) -> web.File
     """A file of the store: shown where it is a picture, a sound or a video by its bytes, else a download."""
     kind = await asyncio.to_thread(_sniffed, path, name)
     headers = {**HEADERS, "Content-Type": kind if kind in SHOWN else ANY}
+    if kind in SHOWN:
+        headers["Content-Security-Policy"] = SHOWING
     if is_download or kind not in SHOWN:
         headers["Content-Disposition"] = disposition(name)
     return web.FileResponse(path, headers=headers)

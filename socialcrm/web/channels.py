@@ -17,7 +17,7 @@ from socialcrm.secrets import KeyLost
 from socialcrm.web import connecting
 from socialcrm.web.connecting import Form, NotConnected
 from socialcrm.web.guard import needs
-from socialcrm.web.health import ENDS_SOON, Health, opened, quota_of
+from socialcrm.web.health import ENDS_SOON, Health, cap_of, opened, quota_of
 from socialcrm.web.i18n import Formats, language, translations
 from socialcrm.web.keys import AGENT, LINE
 from socialcrm.web.page import page
@@ -169,6 +169,7 @@ async def _page(request: web.Request, template: str, status: int = 200, **contex
         state=state,
         kind_label=_label,
         quota_of=quota_of,
+        cap_of=cap_of,
         ends_soon=ENDS_SOON,
         is_admin=request[AGENT].role == Role.ADMIN,
         **context,

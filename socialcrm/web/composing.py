@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from connectors.base import Connector, ConnectorError, MessageKind
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.message import Message
-from socialcrm.engine import answer, privacy, resolve
+from socialcrm.engine import answer, cases, privacy, resolve
 from socialcrm.secrets import KeyLost
 from socialcrm.web.conversation import ACTING, context_of, done, find, number_of, said
 from socialcrm.web.guard import needs
@@ -29,7 +29,7 @@ routes = web.RouteTableDef()
 @routes.get(r"/inbox/{id:\d{1,18}}/composer", name="conversation_composer")
 @needs(*ACTING)
 async def composer(request: web.Request) -> web.StreamResponse:
-    """The composer alone, for an answer in private to the comment `private`: for htmx."""
+    """The composer alone, for an answer to the comment `private` in private, or to the comment `reply` in public."""
     return await page(request, "inbox/composer.html", **await context_of(request))
 
 
@@ -82,10 +82,12 @@ async def write(request: web.Request) -> web.StreamResponse:
                 await answer.note(session, line, conversation, text, agent, key)
             else:
                 to = await _target(session, conversation, str(form.get("to", "")))
+                under = await _target(session, conversation, str(form.get("under", "")))
                 await _check(request, session, text, to)
                 if to is None and form.get("publish") != "yes":
                     await _check_privacy(request, session, conversation, text)
-                await answer.reply(session, line, conversation, text, agent, key, chosen, to)
+                await answer.reply(session, line, conversation, text, agent, key, chosen, to, under)
+                await cases.answered(session, line, conversation, agent)
                 if form.get("then") == "resolve":
                     await resolve.resolve(session, line, conversation, agent)
         except answer.CannotAnswer as error:
@@ -94,12 +96,12 @@ async def write(request: web.Request) -> web.StreamResponse:
 
 
 async def _target(session: AsyncSession, conversation: Conversation, wanted: str) -> Message | None:
-    """The comment that is answered in private; None for an ordinary answer."""
+    """The comment that was chosen; None for an answer to the newest."""
     if not wanted:
         return None
     message = await session.get(Message, number_of(wanted) or 0)
     if message is None or message.conversation_id != conversation.id:
-        raise answer.CannotAnswer("This message cannot be answered in private.")
+        raise answer.CannotAnswer("There is no such comment in this conversation.")
     return message
 
 

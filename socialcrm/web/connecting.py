@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 20.0
 ACCOUNT = "account_id"
 """Setting that holds who we are on the platform, so that nobody connects an account twice or swaps it for another."""
+NAME = "account_name"
+"""Setting that holds what the platform calls us: in public people call us by it."""
 HOOK_SECRET = "webhook_secret"  # noqa: S105 - the name of a credential
 LENGTH = 4000
 ANOTHER = N_("This is another account than before. Connect it as a new channel.")
@@ -96,7 +98,7 @@ async def keep(
         connector=name,
         key=new_token(),
         name=(called.strip() or account.name)[:200],
-        settings={**settings, ACCOUNT: account.external_id},
+        settings={**settings, ACCOUNT: account.external_id, NAME: account.name},
         credentials=line.vault.encrypt(credentials),
         created_at=now,
         changed_at=now,
@@ -143,7 +145,7 @@ async def keep_again(
         row = await session.get_one(Channel, channel.id, with_for_update=True)
         # Read anew: the platform may have renewed them while the account was tried.
         before = made if is_whole else {**kept_credentials(line, row), **made}
-        row.settings = {**row.settings, **settings, ACCOUNT: account.external_id}
+        row.settings = {**row.settings, **settings, ACCOUNT: account.external_id, NAME: account.name}
         row.credentials = line.vault.encrypt({**before, **credentials})
         row.name = (called.strip() or row.name)[:200]
         row.status, row.error, row.changed_at, row.succeeded_at = ChannelStatus.ACTIVE, "", now, now
@@ -171,6 +173,7 @@ async def connected(line: Line, name: str) -> set[str]:
 async def disconnect(line: Line, channel: Channel) -> None:
     """Forget the credentials and stop; everything that was received stays, and so does what waits to be sent."""
     await _tell_platform(line, channel, is_off=True)
+    await _give_back(line, channel)
     async with line.database.write() as session:
         row = await session.get_one(Channel, channel.id, with_for_update=True)
         row.status, row.credentials, row.changed_at = ChannelStatus.SIGNED_OUT, "", line.now()
@@ -229,6 +232,19 @@ async def asked(known: type[Connector], config: ChannelConfig) -> AsyncIterator[
 def _made(known: type[Connector], kept: Mapping[str, str]) -> dict[str, str]:
     """Secrets that nobody types; made where they are not kept."""
     return {key: kept.get(key) or new_token() for key in known.made_secrets}
+
+
+async def _give_back(line: Line, channel: Channel) -> None:
+    """Have the platform forget our access, where it can; our credentials are forgotten in any case."""
+    try:
+        connector = line.channels.open(channel)
+        if connector.can("revoke"):
+            async with asyncio.timeout(CHECK_SECONDS):
+                await connector.revoke()
+    except (ConnectorError, KeyLost, KeyError, TimeoutError) as error:
+        log.info("channel %s: its access could not be given back: %s", channel.id, type(error).__name__)
+    except Exception:
+        log.exception("channel %s: its access could not be given back", channel.id)
 
 
 async def _tell_platform(line: Line, channel: Channel, *, is_off: bool = False) -> None:

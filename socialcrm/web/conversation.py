@@ -1,5 +1,6 @@
 """One conversation: its thread, and what an agent can do with it."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,16 +9,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from connectors.base import Connector
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.message import Message
 from socialcrm.domain.people import Agent, Role
-from socialcrm.engine import act, answer, assign, resolve
+from socialcrm.engine import act, answer, assign, hand_over, resolve
+from socialcrm.engine.route import why_waiting
 from socialcrm.secrets import new_token
 from socialcrm.web.guard import needs
 from socialcrm.web.i18n import language, say, translations
 from socialcrm.web.inbox import queue_context
 from socialcrm.web.keys import AGENT, LINE
 from socialcrm.web.page import is_partial, page
+from socialcrm.web.promises import promises_of
 from socialcrm.web.queue import View
 from socialcrm.web.reasons import reason
 from socialcrm.web.thread import Head, Thread, head, thread
@@ -91,6 +95,8 @@ async def take(request: web.Request) -> web.StreamResponse:
     line = request.app[LINE]
     async with line.database.write() as session:
         conversation = await find(session, request)
+        if conversation.agent_id is None:
+            await hand_over.take_over(session, line, conversation, request[AGENT])
         is_mine = conversation.agent_id == request[AGENT].id
         if not is_mine and not await assign.take(session, line, conversation.id or 0, request[AGENT]):
             raise web.HTTPConflict(text=say(request, "Somebody else took this conversation a moment ago."))
@@ -159,8 +165,11 @@ async def context_of(request: web.Request) -> dict[str, Any]:
         shown: Thread = await thread(
             session, number, before=number_of(request.query.get("before")), since=number_of(request.query.get("from"))
         )
-        to = await _comment(session, request, found)
+        to = await _comment(session, request, found, "private", answer.takes_private)
+        under = await _comment(session, request, found, "reply", answer.takes_public)
+        waits = await why_waiting(session, line, [number]) if found.conversation.agent_id is None else {}
         state = await window_of(session, line.channels, found, line.now())
+        promised = await promises_of(session, number, line.now())
     return {
         "head": found,
         "thread": shown,
@@ -168,18 +177,29 @@ async def context_of(request: web.Request) -> dict[str, Any]:
         "key": new_token(),
         "may_act": request[AGENT].role in ACTING,
         "to": to,
+        "under": None if to else under,
         "window": state,
+        "promises": promised,
+        "waits": waits.get(number, ""),
         "deeds": lambda message: act.offered(found.connector, message),
+        "takes_public": lambda message: answer.takes_public(found.connector, message),
         "takes_private": lambda message: _takes_private(found, shown, message, line.now()),
     }
 
 
-async def _comment(session: AsyncSession, request: web.Request, head: Head) -> Message | None:
-    """The comment of this conversation that is to be answered in private, where the address names one."""
-    number = number_of(request.query.get("private"))
+async def _comment(
+    session: AsyncSession,
+    request: web.Request,
+    head: Head,
+    name: str,
+    takes: Callable[[type[Connector], Message], bool],
+) -> Message | None:
+    """The comment of this conversation that is to be answered, where the address names one and the channel `takes` an
+    answer to it."""
+    number = number_of(request.query.get(name))
     message = await session.get(Message, number) if number else None
     is_one = message and message.conversation_id == head.conversation.id
-    return message if message and is_one and answer.takes_private(head.connector, message) else None
+    return message if message and is_one and takes(head.connector, message) else None
 
 
 def _takes_private(head: Head, shown: Thread, message: Message, now: datetime) -> bool:

@@ -9,7 +9,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from sqlmodel import col, select, update
 
-from socialcrm.domain.people import Agent, WebSession
+from socialcrm.domain.people import Agent, Presence, WebSession
+from socialcrm.engine.leave import GONE
 from socialcrm.secrets import token_hash
 from socialcrm.web.i18n import say
 from socialcrm.web.keys import AGENT, LINE, SESSION
@@ -82,7 +83,7 @@ async def sign_in_guard(request: web.Request, handler: Handler) -> web.StreamRes
     found = await find_session(request)
     if found:
         request[SESSION], request[AGENT] = found
-        await _mark_seen(request, found[0])
+        await mark_seen(request, found[0])
     if is_public(request.path):
         return await handler(request)
     if not found:
@@ -105,9 +106,13 @@ def _ask_to_sign_in(request: web.Request) -> web.StreamResponse:
     raise web.HTTPUnauthorized(text=say(request, "Sign in first."))
 
 
-async def _mark_seen(request: web.Request, row: WebSession) -> None:
+async def mark_seen(request: web.Request, row: WebSession) -> None:
+    """Note that a browser is there, every few minutes; who was set offline for want of it is online again."""
     now = request.app[LINE].now()
     if now - row.seen_at < SEEN_EVERY:
         return
+    back = {"presence": Presence.ONLINE.value, "presence_note": "", "presence_at": now}
     async with request.app[LINE].database.write() as session:
         await session.execute(update(WebSession).where(col(WebSession.id) == row.id).values(seen_at=now))
+        gone = update(Agent).where(col(Agent.id) == row.agent_id, col(Agent.presence_note) == GONE)
+        await session.execute(gone.values(**back))

@@ -1,7 +1,8 @@
 """How healthy a channel is: a sentence for each thing that is wrong with it, for its page and for `doctor`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from babel.support import NullTranslations
 
@@ -18,12 +19,22 @@ BEHIND = timedelta(minutes=5)
 """Raw events wait for a second or two; for so long only where no process takes them, or far too many came."""
 UNFETCHED = timedelta(minutes=15)
 UNCALLED = timedelta(hours=1)
+NEARLY = 0.9
+"""From this share of a month's posts on it is said that they come to an end."""
 
 
 def quota_of(channel: Channel, now: datetime) -> Quota | None:
     """What the platform last said that we may ask; None where it has no such limit, or what it said is over."""
-    kept = channel.quota
-    if not kept:
+    return _still(channel.quota, now)
+
+
+def cap_of(channel: Channel, now: datetime) -> Quota | None:
+    """The same of a longer time, as a month."""
+    return _still((channel.quota or {}).get("cap"), now)
+
+
+def _still(kept: Mapping[str, Any] | None, now: datetime) -> Quota | None:
+    if not kept or "used" not in kept:
         return None
     resets_at = datetime.fromisoformat(kept["resets_at"]) if kept["resets_at"] else None
     if resets_at and resets_at <= now:
@@ -87,6 +98,10 @@ class Health:
             until = self._formats.moment(quota.resets_at) if quota.resets_at else ""
             said = N_("Its quota is used up until %(time)s.") if until else N_("Its quota is used up.")
             yield self._say(said, time=until)
+        cap = cap_of(channel, self._now)
+        if cap and cap.used >= NEARLY * cap.limit:
+            said = N_("%(used)s of the %(limit)s posts that may be read in a month are read.")
+            yield self._say(said, used=self._formats.number(cap.used), limit=self._formats.number(cap.limit))
 
     def _flow(self, account: Account, connector: Connector | str) -> Iterator[str]:
         """Whether messages come through."""
@@ -98,6 +113,12 @@ class Health:
         is_called = connector.is_called and connector.takes_hooks and connector.can("read_webhook")
         if is_called and channel.received_at is None and self._now - channel.created_at > UNCALLED:
             sentence = N_("The platform has never called us: check the webhook address on its side.")
+            yield self._say(sentence)
+        elif is_called and connector.is_polled and account.is_found_only:
+            sentence = N_(
+                "The platform does not call us, so messages come minutes late, by asking: check the webhook address on"
+                " its side."
+            )
             yield self._say(sentence)
         slowest = timedelta(seconds=2 * connector.slowest_poll_seconds)
         since = channel.succeeded_at or channel.created_at

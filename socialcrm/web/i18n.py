@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from datetime import date as day_of_calendar
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -98,6 +99,10 @@ class Formats:
     def day(self, value: datetime) -> str:
         """Saturday 21 November 2026."""
         return format_date(value.astimezone(self.zone), "full", locale=self.locale)
+
+    def calendar_day(self, value: day_of_calendar) -> str:
+        """Sat 21 Nov 2026, of a day without a time."""
+        return format_date(value, "EEE d MMM y", locale=self.locale)
 
     def local_day(self, value: datetime) -> str:
         """The day at the company, as 2026-11-21."""

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from socialcrm.web.keys import AGENT, LINE
 from socialcrm.web.page import page
+from socialcrm.web.promises import most_pressing
 from socialcrm.web.queue import COUNTED, MOST, PAGE, STATUSES, TABS, View, counts, rows
 
 routes = web.RouteTableDef()
@@ -35,9 +36,11 @@ async def queue_context(request: web.Request, open_id: int | None) -> dict[str, 
     async with request.app[LINE].database.read() as session:
         found, has_more = await rows(session, view, agent, request.query.get("before", ""), limit)
         numbers = await counts(session, view, agent)
+        slas = await most_pressing(session, (row.conversation.id or 0 for row in found), request.app[LINE].now())
     return {
         "view": view,
         "rows": found,
+        "slas": slas,
         "has_more": has_more,
         "counts": numbers,
         "most": COUNTED,

@@ -11,7 +11,7 @@ from sqlmodel import col, func, select
 
 from socialcrm.domain.conversation import Change
 from socialcrm.engine.line import Line
-from socialcrm.web.guard import find_session
+from socialcrm.web.guard import find_session, mark_seen
 from socialcrm.web.keys import LINE, SESSION
 
 routes = web.RouteTableDef()
@@ -68,8 +68,10 @@ async def _stream(request: web.Request, response: web.StreamResponse, line: Line
             await response.write(_event("changes", cursor, _data(batch)))
             spoken = line.now()
         elif line.now() - spoken >= timedelta(seconds=ALIVE_SECONDS):
-            if await find_session(request) is None:
+            found = await find_session(request)
+            if found is None:
                 return  # signed out: the page is sent to the sign-in page when it comes back
+            await mark_seen(request, found[0])
             await response.write(b": alive\n\n")
             spoken = line.now()
         else:

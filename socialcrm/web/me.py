@@ -6,11 +6,14 @@ from aiohttp import web
 from sqlmodel import col, update
 
 from socialcrm.domain.people import Agent, Presence
+from socialcrm.domain.words import clean
+from socialcrm.engine.leave import GONE
 from socialcrm.web.guard import local_path
 from socialcrm.web.i18n import LANGUAGES
 from socialcrm.web.keys import AGENT, LINE
 
 routes = web.RouteTableDef()
+NOTE_LENGTH = 40
 
 
 @routes.post("/me/language", name="my_language")
@@ -26,15 +29,18 @@ async def set_language(request: web.Request) -> web.StreamResponse:
 @routes.post("/me/presence", name="my_presence")
 async def set_presence(request: web.Request) -> web.StreamResponse:
     """Whether the agent takes new work now."""
-    presence = str((await request.post()).get("presence", ""))
-    if presence not in (Presence.ONLINE, Presence.AWAY):
+    form = await request.post()
+    presence = str(form.get("presence", ""))
+    if presence not in tuple(Presence):
         raise web.HTTPBadRequest()
-    await _set(request, presence=presence)
+    note = "" if presence == Presence.ONLINE else clean(str(form.get("note", ""))).strip()[:NOTE_LENGTH]
+    note = "" if note == GONE else note  # a word of ours
+    await _set(request, presence=presence, presence_note=note, presence_at=request.app[LINE].now())
     request.app[LINE].work.set()
     raise web.HTTPSeeOther(_back(request))
 
 
-async def _set(request: web.Request, **values: str) -> None:
+async def _set(request: web.Request, **values: object) -> None:
     async with request.app[LINE].database.write() as session:
         await session.execute(update(Agent).where(col(Agent.id) == request[AGENT].id).values(**values))
 

@@ -170,6 +170,9 @@ class _Kept:
         self.app = public[0]
         self.values = {key: str(settings[key]) for key in public if settings.get(key)}
         self.secrets = {field.key: credentials.get(field.key, "") for field in sign_in.fields if field.is_secret}
+        self.is_whole = self.app in self.values and all(
+            self.secrets[field.key] for field in sign_in.fields if field.is_secret and field.is_required
+        )
 
     def secrets_for(self, sent: Mapping[str, str]) -> Mapping[str, str]:
         """The secrets, for the app that they belong to and no other."""
@@ -183,7 +186,7 @@ async def _kept(line: Line, name: str, known: type[Connector], sign_in: SignIn, 
         others = (await session.execute(query)).scalars().all()
     for each in (*((channel,) if channel else ()), *others):
         kept = _Kept(sign_in, each.settings, connecting.kept_credentials(line, each))
-        if kept.app in kept.values and all(kept.secrets.values()):
+        if kept.is_whole:
             return kept if channel and each.id == channel.id else _app_only(kept, sign_in)
     return _Kept(sign_in, channel.settings if channel else {}, {})
 

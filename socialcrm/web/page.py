@@ -17,9 +17,11 @@ from connectors.base import kind_of
 from socialcrm.domain.media import RISKY, SHOWN
 from socialcrm.domain.people import Role
 from socialcrm.reports.accounts import signed_out
+from socialcrm.web import promised, routed
 from socialcrm.web.i18n import LANGUAGES, Formats, direction, language, translations
 from socialcrm.web.keys import AGENT, LINE, SESSION
 from socialcrm.web.named import names
+from socialcrm.web.promises import unseen
 from socialcrm.web.reasons import deed, reason
 from socialcrm.web.signals import tags
 from socialcrm.web.words import N_, word
@@ -30,8 +32,11 @@ STATIC = HERE / "static"
 EVERYBODY = tuple(Role)
 NAVIGATION: tuple[tuple[str, str, str, tuple[Role, ...]], ...] = (
     ("inbox", "/inbox", N_("Inbox"), EVERYBODY),
+    ("cases", "/cases", N_("Com\u00adplaints"), EVERYBODY),
     ("reports", "/reports", N_("Reports"), (Role.SUPERVISOR, Role.ANALYST, Role.ADMIN)),
     ("understanding", "/understanding", N_("Under\u00adstanding"), (Role.SUPERVISOR, Role.ADMIN)),
+    ("team", "/team", N_("Team"), (Role.SUPERVISOR, Role.ADMIN)),
+    ("automation", "/automation", N_("Auto\u00admation"), (Role.SUPERVISOR, Role.ADMIN)),
     ("channels", "/channels", N_("Channels"), (Role.SUPERVISOR, Role.ADMIN)),
     ("ledger", "/ledger", N_("Ledger"), (Role.SUPERVISOR, Role.ADMIN)),
 )
@@ -40,7 +45,7 @@ NAVIGATION: tuple[tuple[str, str, str, tuple[Role, ...]], ...] = (
 
 async def page(request: web.Request, template: str, status: int = 200, **context: Any) -> web.Response:
     """A rendered template as a response that no cache keeps."""
-    text = render(request, template, lost=await _lost(request), **context)
+    text = render(request, template, lost=await _lost(request), unseen=await _unseen(request), **context)
     headers = {"Cache-Control": "no-store", "Vary": "HX-Request-Type, Accept-Language, Cookie"}
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=headers)
 
@@ -52,6 +57,15 @@ async def _lost(request: web.Request) -> list[tuple[int, str]]:
         return []
     async with request.app[LINE].database.read() as session:
         return await signed_out(session)
+
+
+async def _unseen(request: web.Request) -> int:
+    """How many notices wait for who looks at the page."""
+    agent = request.get(AGENT)
+    if agent is None or is_partial(request):
+        return 0
+    async with request.app[LINE].database.read() as session:
+        return await unseen(session, agent.id or 0)
 
 
 def is_partial(request: web.Request) -> bool:
@@ -75,6 +89,7 @@ def render(request: web.Request, template: str, **context: Any) -> str:
         "navigation": _navigation(request),
         "now": line.now(),
         "lost": (),
+        "unseen": 0,
         "url": lambda name, query=None, **parts: _url(request, name, query, parts),
         **context,
     }
@@ -95,13 +110,19 @@ def environment(lang: str, zone: str) -> Environment:
     catalogue = translations(lang)
     made.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]
     formats = Formats(lang, zone)
-    for name in ("date", "time", "moment", "day", "local_day", "ago", "duration", "number", "percent"):
+    for name in ("date", "time", "moment", "day", "calendar_day", "local_day", "ago", "duration", "number", "percent"):
         made.filters[name] = getattr(formats, name)
     made.filters["as_time"] = datetime.fromisoformat
     made.filters["iso"] = lambda value: value.astimezone(UTC).isoformat(timespec="seconds")
     made.filters["word"] = lambda value, kind: catalogue.gettext(word(kind, value))
     made.filters["reason"] = lambda text: reason(text, catalogue.gettext)
     made.filters["deed"] = lambda text: deed(text, catalogue.gettext)
+    made.filters["routed"] = lambda data: routed.why(data, catalogue.gettext)
+    made.filters["lost"] = lambda data, name: routed.lost(data, name, catalogue.gettext)
+    made.filters["unrouted"] = lambda code: routed.waits(code, catalogue.gettext)
+    made.filters["terms"] = lambda points: routed.terms(points, catalogue.gettext)
+    made.filters["promised"] = lambda row: promised.sentence(row.kind, row.data, catalogue.gettext, formats)
+    made.filters["waits"] = lambda reason: promised.waits(reason, catalogue.gettext)
     made.filters["named"] = lambda message: names(message.text, message.sent_at, formats)
     made.filters["signals"] = lambda text: tags(text, catalogue.gettext)
     made.filters["hue"] = lambda number: f"hue-{int(number) % 6}"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import isfinite
 
 from aiohttp import web
 from sqlalchemy import ColumnElement, and_, func, or_
@@ -11,7 +12,7 @@ from sqlmodel import col, select
 from socialcrm.domain.case import Case
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Contact
-from socialcrm.domain.conversation import Conversation, ConversationStatus
+from socialcrm.domain.conversation import Conversation, ConversationStatus, is_waiting
 from socialcrm.domain.people import Agent
 from socialcrm.domain.words import clean
 
@@ -35,6 +36,8 @@ class View:
     tab: str = "mine"
     status: str = "open"
     q: str = ""
+    sort: str = "newest"
+    """Or urgent: only those whose customers wait, by their score."""
 
     @classmethod
     def of(cls, request: web.Request) -> "View":
@@ -44,12 +47,18 @@ class View:
             tab=query["tab"] if query.get("tab") in TABS else "mine",
             status=query["status"] if query.get("status") in STATUSES else "open",
             q=clean(query.get("q", "")).strip()[:100],
+            sort="urgent" if query.get("sort") == "urgent" else "newest",
         )
 
     def query(self, **changes: str) -> dict[str, str]:
         """The view, changed, as the query of an address."""
         view = replace(self, **changes)
-        return {"tab": view.tab, "status": view.status, "q": view.q}
+        return {"tab": view.tab, "status": view.status, "q": view.q, "sort": view.sort if view.is_urgent else ""}
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether those who wait stand in the order of their scores."""
+        return self.sort == "urgent" and self.status == "open" and not self.q
 
 
 @dataclass(frozen=True)
@@ -60,10 +69,13 @@ class Row:
     contact: str
     channel: str
     agent: str | None
+    is_urgent: bool = False
 
     @property
     def key(self) -> str:
         """Where the next page goes on."""
+        if self.is_urgent:
+            return f"{self.conversation.score!r},{self.conversation.id}"
         return f"{self.conversation.last_message_at.isoformat()},{self.conversation.id}"
 
 
@@ -77,12 +89,15 @@ async def rows(
         .join(Channel, col(Channel.id) == col(Conversation.channel_id))
         .outerjoin(Agent, col(Agent.id) == col(Conversation.agent_id))
         .where(*_conditions(view, agent))
-        .order_by(col(Conversation.last_message_at).desc(), col(Conversation.id).desc())
         .limit(limit + 1)
     )
-    if (after := _after(before)) is not None:
+    if view.is_urgent:
+        query = query.order_by(col(Conversation.score).desc(), col(Conversation.id))
+    else:
+        query = query.order_by(col(Conversation.last_message_at).desc(), col(Conversation.id).desc())
+    if (after := _after_score(before) if view.is_urgent else _after(before)) is not None:
         query = query.where(after)
-    found = [Row(*values) for values in (await session.execute(query)).all()]
+    found = [Row(*values, view.is_urgent) for values in (await session.execute(query)).all()]
     return found[:limit], len(found) > limit
 
 
@@ -90,7 +105,11 @@ async def counts(session: AsyncSession, view: View, agent: Agent) -> dict[str, i
     """How many conversations each tab holds, counted up to COUNTED."""
     found = {}
     for tab in TABS:
-        some = select(Conversation.id).where(*_conditions(replace(view, tab=tab, q=""), agent)).limit(COUNTED)
+        some = (
+            select(Conversation.id)
+            .where(*_conditions(replace(view, tab=tab, q="", sort="newest"), agent))
+            .limit(COUNTED)
+        )
         found[tab] = await session.scalar(select(func.count()).select_from(some.subquery())) or 0
     return found
 
@@ -105,6 +124,8 @@ def _conditions(view: View, agent: Agent) -> list[ColumnElement[bool]]:
         conditions.append(col(Conversation.agent_id) == agent.id)
     elif view.tab == "unassigned":
         conditions.append(col(Conversation.agent_id).is_(None))
+    if view.is_urgent:
+        conditions.append(is_waiting())
     return conditions
 
 
@@ -115,6 +136,18 @@ def _matches(text: str) -> ColumnElement[bool]:
         col(Conversation.preview).icontains(text, autoescape=True),
         col(Conversation.id).in_(cases),
     )
+
+
+def _after_score(key: str) -> ColumnElement[bool] | None:
+    points, _, number = key.partition(",")
+    try:
+        score, row = float(points), int(number)
+    except ValueError:
+        return None
+    if not isfinite(score) or not 0 < row < 2**63:
+        return None
+    of, number_of = col(Conversation.score), col(Conversation.id)
+    return or_(of < score, and_(of == score, number_of > row))
 
 
 def _after(key: str) -> ColumnElement[bool] | None:

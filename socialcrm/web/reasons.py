@@ -6,6 +6,8 @@ The engine writes English; a sentence that is not known here stays so.
 import re
 from collections.abc import Callable
 
+from socialcrm.web import bot_words
+from socialcrm.web.rule_reasons import explained, taken_apart
 from socialcrm.web.words import N_, WORDS, word
 
 _FIXED = (
@@ -27,6 +29,8 @@ _FIXED = (
     N_("This comment was answered in private already: the channel allows that once."),
     N_("A private answer to a comment carries no files."),
     N_("The channel takes no answer until the customer writes again."),
+    N_("This comment can no longer be answered in public."),
+    N_("There is no such comment in this conversation."),
     N_("This cannot be done with this message."),
     N_("This channel is stopped: nothing can be done there until it runs again."),
     N_("Somebody is busy with this message: look again in a moment."),
@@ -52,6 +56,33 @@ _FIXED = (
     N_("A part of it was sent, and that could not be written down."),
     N_("A part of it was sent while somebody else settled it."),
 )
+_CASES = (
+    N_("This complaint is closed: reopen it first."),
+    N_("Somebody else was quicker: the complaint has this status already."),
+    N_("Somebody else was quicker: the complaint is open already."),
+    N_("The complaint cannot go there from its status."),
+    N_("There is no message of the customer that a complaint could be opened for."),
+    N_("There was a complaint for this message already: reopen it."),
+    N_("The complaint is not being worked on: there is nothing to delay."),
+    N_("The new date lies in the past."),
+    N_("Write why it takes longer: the customer is told."),
+    N_("Choose the day and time until when it should be solved."),
+    N_("Choose how it ended."),
+    N_("Write the note first."),
+    N_("Give the number of a conversation, or its address."),
+    N_("This is no reference: one of its signs is wrong or missing."),
+    N_("There is no complaint with this reference."),
+    N_("A complaint is no duplicate of itself."),
+    N_("One of the two complaints is closed: reopen it first."),
+    N_("The complaint began in this conversation: it stays with it."),
+    N_("There is no such severity."),
+    N_("This is none of the choices: reload the page."),
+    N_("Choose an incident."),
+    N_("Give the incident a name."),
+    N_("The incident is over: reopen it first."),
+    N_("Write the news in one language at least."),
+    N_("the same person complains of it already"),
+)
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"language is (?P<language>\S+), not (?P<languages>.+)"),
@@ -71,6 +102,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"priority (?P<priority>\w+)"), N_("priority %(priority)s")),
     (re.compile(r"label (?P<label>.+)"), N_("label %(label)s")),
     (re.compile(r"reply (?P<reply>\w+)"), N_("reply %(reply)s")),
+    (re.compile(r"joined case (?P<case>\S+)"), N_("joined case %(case)s")),
+    (re.compile(r"The text has at most (?P<most>\d+) characters\."), N_("The text has at most %(most)s characters.")),
+    (re.compile(r"News has at most (?P<most>\d+) characters\."), N_("News has at most %(most)s characters.")),
     (re.compile(r"assigned to (?P<name>.+)"), N_("assigned to %(name)s")),
     (
         re.compile(r"(?P<missing>\d+) more corrections are needed: there are (?P<count>\d+) of (?P<least>\d+)\."),
@@ -124,13 +158,15 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 def reason(text: str, translate: Callable[[str], str]) -> str:
     """One sentence of a trace, translated where it is one of ours."""
-    if text in _FIXED:
+    if whole := taken_apart(text, translate, lambda part: reason(part, translate)):
+        return whole
+    if text in _FIXED or text in bot_words.FIXED or text in _CASES:
         return translate(text)
-    for pattern, message in _PATTERNS:
+    for pattern, message in (*bot_words.PATTERNS, *_PATTERNS):
         if match := pattern.fullmatch(text):
             values = {name: _value(name, value, translate) for name, value in match.groupdict().items()}
             return translate(message) % values
-    return text
+    return explained(text, translate) or text
 
 
 def deed(text: str, translate: Callable[[str], str]) -> str:

@@ -15,7 +15,8 @@ from sqlmodel import col
 
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.people import Role, Team
-from socialcrm.reports import links, rows
+from socialcrm.domain.survey_form import KINDS, SCALES
+from socialcrm.reports import links, promises, rows
 from socialcrm.reports.charts import CHARTS, Look
 from socialcrm.reports.export import csv_text
 from socialcrm.reports.filters import PRESETS, FilterError, Filters, read_filters
@@ -27,12 +28,13 @@ from socialcrm.web.headlines import headlines, wait
 from socialcrm.web.i18n import Formats, language, say, translations
 from socialcrm.web.keys import AGENT, LINE
 from socialcrm.web.page import page
-from socialcrm.web.words import N_, word
+from socialcrm.web.words import N_, WORDS, word
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
+HIGHEST = {kind: scale[-1] for kind, scale in SCALES.items()}
 MAY_READ = (Role.SUPERVISOR, Role.ANALYST, Role.ADMIN)
 LABELS = {
     "unsure": N_("Unsure"),
@@ -43,6 +45,15 @@ LABELS = {
     "rising": N_("Rising"),
     "steady": N_("Steady"),
     "falling": N_("Falling"),
+    "first_response": N_("First answer"),
+    "next_response": N_("Next answer"),
+    "resolution": N_("Resolution"),
+    "met": N_("Kept"),
+    "broken": N_("Broken"),
+    "risk": N_("At risk"),
+    "running": N_("Running"),
+    "dropped": N_("Not needed any more"),
+    **WORDS["cause"],
 }
 
 
@@ -77,7 +88,7 @@ async def chart(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     filters, table = await _table(request, name)
     look = Look(
-        _words(request), [_formats(request).locale.months["stand-alone"]["abbreviated"][n] for n in range(1, 13)]
+        spoken(request), [_formats(request).locale.months["stand-alone"]["abbreviated"][n] for n in range(1, 13)]
     )
     headers = {"Cache-Control": "no-store"}
     return web.json_response(CHARTS[name](table, filters, look), headers=headers)
@@ -133,8 +144,9 @@ async def survey_rows(request: web.Request) -> web.Response:
     """Surveys behind a figure."""
     query = request.query
     filters, place = _place(request)
-    agent, score = query.get("agent", ""), query.get("score", "")
-    if not all(text == "" or (text.isascii() and text.isdigit() and len(text) < 19) for text in (agent, score)):
+    agent, score, kind = query.get("agent", ""), query.get("score", ""), query.get("kind", "csat")
+    numbers = (agent, score)
+    if kind not in KINDS or not all(n == "" or (n.isascii() and n.isdigit() and len(n) < 19) for n in numbers):
         raise web.HTTPBadRequest(text=say(request, "This address is damaged: go back to the reports."))
     async with request.app[LINE].database.read() as session:
         found = await rows.surveys(
@@ -144,10 +156,12 @@ async def survey_rows(request: web.Request) -> web.Response:
             int(agent) if agent else None,
             int(score) if score else None,
             is_answered=query.get("answered") == "yes",
+            kind=kind,
         )
         context = await choices(session, filters)
-    shown = {name: query[name] for name in ("agent", "score", "answered") if query.get(name)}
-    return await report_page(request, "reports/surveys.html", filters, found=found, shown=shown, **context)
+    shown = {name: query[name] for name in ("agent", "score", "answered", "kind") if query.get(name)}
+    more: dict[str, Any] = {"found": found, "shown": shown, "highest": HIGHEST}
+    return await report_page(request, "reports/surveys.html", filters, **more, **context)
 
 
 @routes.get("/reports/answers", name="report_answers")
@@ -159,6 +173,18 @@ async def answer_rows(request: web.Request) -> web.Response:
         found = await rows.answers(session, filters, place)
         context = await choices(session, filters)
     return await report_page(request, "reports/answers.html", filters, found=found, shown={}, **context)
+
+
+@routes.get("/reports/promises", name="report_promises")
+@needs(*MAY_READ)
+async def promise_rows(request: web.Request) -> web.Response:
+    """Promises behind a figure."""
+    filters, place = _place(request)
+    shown = {name: request.query[name] for name in ("state", "measure") if request.query.get(name)}
+    async with request.app[LINE].database.read() as session:
+        found = await _asked(promises.promises(session, filters, place, **shown))
+        context = await choices(session, filters)
+    return await report_page(request, "reports/promises.html", filters, found=found, shown=shown, **context)
 
 
 async def report_page(
@@ -173,7 +199,7 @@ async def report_page(
         nav="reports",
         filters=filters,
         presets=PRESETS,
-        label=_words(request),
+        label=spoken(request),
         short_day=lambda day: format_date(day, "EEE d MMM", locale=formats.locale),
         long_day=lambda day: format_date(day, "long", locale=formats.locale),
         wait=lambda seconds: wait(seconds, formats),
@@ -219,7 +245,7 @@ async def csv_file(request: web.Request, filters: Filters, table: Table) -> web.
     is_raw = _is_raw(request)
     manner = "raw" if is_raw else "masked"
     log.info("agent %s exported %s: %s rows, %s", request[AGENT].id, table.name, len(table.rows), manner)
-    text = await asyncio.to_thread(csv_text, table, _words(request), is_raw=is_raw)
+    text = await asyncio.to_thread(csv_text, table, spoken(request), is_raw=is_raw)
     return web.Response(text=text, content_type="text/csv", charset="utf-8", headers=headers)
 
 
@@ -256,15 +282,15 @@ async def _asked(found: Awaitable[T]) -> T:
         raise web.HTTPBadRequest(text=str(error)) from None
 
 
-def _words(request: web.Request) -> Callable[[str], str]:
+def spoken(request: web.Request) -> Callable[[str], str]:
     """Titles and labels in the language of the screen."""
     catalogue = translations(language(request))
 
-    def spoken(text: str) -> str:
+    def say_label(text: str) -> str:
         found: str = catalogue.gettext(LABELS.get(text) or word("language", text))
         return found
 
-    return spoken
+    return say_label
 
 
 def _formats(request: web.Request) -> Formats:

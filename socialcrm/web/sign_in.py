@@ -104,7 +104,9 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
         )
         if (await session.scalar(others.limit(1))) is None:
             await session.execute(
-                update(Agent).where(col(Agent.id) == agent.id).values(presence=Presence.OFFLINE.value)
+                update(Agent)
+                .where(col(Agent.id) == agent.id)
+                .values(presence=Presence.OFFLINE.value, presence_note="", presence_at=line.now())
             )
     response = web.HTTPSeeOther("/sign-in")
     response.del_cookie(COOKIE, path="/")
@@ -142,7 +144,13 @@ async def _start(request: web.Request, agent: Agent) -> str:
         await session.execute(
             update(Agent)
             .where(col(Agent.id) == agent.id)
-            .values(presence=Presence.ONLINE.value, failed_count=0, locked_until_at=None)
+            .values(
+                presence=Presence.ONLINE.value,
+                presence_note="",
+                presence_at=now,
+                failed_count=0,
+                locked_until_at=None,
+            )
         )
         session.add(
             WebSession(

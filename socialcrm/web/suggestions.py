@@ -18,7 +18,7 @@ from socialcrm.web.words import word
 routes = web.RouteTableDef()
 
 SUGGESTIONS = web.AppKey("suggestions", Suggestions)
-_SOURCE = re.compile(r"(?:faq:.{1,100}|answer:\d{1,18})")
+_SOURCE = re.compile(r"(?:faq:.{1,100}|answer:\d{1,18}|rule:\d{1,18})")
 _HIDDEN = re.compile(r"\[(name|phone|email|card|account|number|order|case)\]")
 
 

@@ -10,15 +10,18 @@ from sqlmodel import col, select
 
 from connectors.base import Connector, MessageKind
 from connectors.registry import connector_class
-from socialcrm.domain.case import Case
+from socialcrm.domain.bot import CallBack, CallBackStatus
+from socialcrm.domain.case import Case, CaseConversation
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.contact import Contact
 from socialcrm.domain.conversation import Conversation, ConversationEvent, EventKind
 from socialcrm.domain.message import Analysis, Delivery, Direction, Message, RuleTrace
 from socialcrm.domain.people import Agent, Team
 from socialcrm.domain.post import Post
-from socialcrm.domain.survey import Survey
+from socialcrm.domain.survey import Survey, SurveyFormVersion
+from socialcrm.domain.survey_form import Form, answered
 from socialcrm.domain.teaching import Correction, newest
+from socialcrm.engine.routing import tiers
 
 PAGE = 50
 
@@ -36,6 +39,8 @@ class Item:
     trace: RuleTrace | None = None
     event: ConversationEvent | None = None
     survey: Survey | None = None
+    answers: Sequence[tuple[str, str]] = ()
+    """The further questions of the survey, each with what was answered."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,14 @@ class Thread:
         sent = [item.message for item in self.items if item.message and item.message.direction == Direction.OUT]
         return {m.answers_id for m in sent if m.kind == MessageKind.DIRECT_MESSAGE and m.delivery != Delivery.FAILED}
 
+    def answered(self, answer: Message) -> Message | None:
+        """The comment that a public answer stands under, where others were written between them."""
+        asked = [item.message for item in self.items if item.message and item.message.direction == Direction.IN]
+        earlier = [message for message in asked if (message.id or 0) < (answer.id or 0)]
+        found = next((message for message in earlier if message.id == answer.answers_id), None)
+        newest = max((message.id or 0 for message in earlier), default=0)
+        return found if found is not None and found.id != newest else None
+
 
 @dataclass(frozen=True)
 class Head:
@@ -69,6 +82,10 @@ class Head:
     """Agent's number -> name, of all there ever were."""
     post: Post | None = None
     """What the comments stand under, where that is no message of this thread itself."""
+    tiers: Sequence[str] = ()
+    """How loyal a customer can be."""
+    calls: Sequence[CallBack] = ()
+    """Calls that the customer waits for."""
 
     @property
     def connector(self) -> type[Connector]:
@@ -99,7 +116,13 @@ async def head(session: AsyncSession, conversation_id: int) -> Head | None:
     if row is None:
         return None
     conversation, contact, channel, team = row
-    cases = select(Case).where(col(Case.conversation_id) == conversation_id).order_by(col(Case.id).desc()).limit(1)
+    cases = (
+        select(Case)
+        .join(CaseConversation, col(CaseConversation.case_id) == col(Case.id))
+        .where(col(CaseConversation.conversation_id) == conversation_id)
+        .order_by(col(Case.closed_at).is_not(None), col(Case.id).desc())
+        .limit(1)
+    )
     case = (await session.execute(cases)).scalar_one_or_none()
     agents = (await session.execute(select(Agent).order_by(col(Agent.name)))).scalars().all()
     return Head(
@@ -111,7 +134,16 @@ async def head(session: AsyncSession, conversation_id: int) -> Head | None:
         [a for a in agents if a.is_active and a.role != "analyst"],
         {a.id or 0: a.name for a in agents},
         await _post(session, conversation),
+        await tiers(session),
+        await _calls(session, conversation_id),
     )
+
+
+async def _calls(session: AsyncSession, conversation_id: int) -> Sequence[CallBack]:
+    query = select(CallBack).where(
+        col(CallBack.conversation_id) == conversation_id, col(CallBack.status) == CallBackStatus.OPEN.value
+    )
+    return (await session.execute(query.order_by(col(CallBack.due_at)))).scalars().all()
 
 
 async def _post(session: AsyncSession, conversation: Conversation) -> Post | None:
@@ -195,6 +227,22 @@ async def _surveys(
     session: AsyncSession, conversation_id: int, start: datetime | None, end: datetime | None
 ) -> list[Item]:
     query = select(Survey).where(col(Survey.conversation_id) == conversation_id, col(Survey.answered_at).is_not(None))
-    surveys = (await session.execute(query)).scalars()
-    items = [Item(s.answered_at, (2, s.id or 0), survey=s) for s in surveys if s.answered_at]
+    surveys = (await session.execute(query)).scalars().all()
+    asked = await _asked(session, [s for s in surveys if s.answers])
+    items = [
+        Item(s.answered_at, (2, s.id or 0), survey=s, answers=answered(asked[s.form_id, s.form_version], s))
+        if s.answers and (s.form_id, s.form_version) in asked
+        else Item(s.answered_at, (2, s.id or 0), survey=s)
+        for s in surveys
+        if s.answered_at
+    ]
     return [item for item in items if (not start or item.at >= start) and (not end or item.at < end)]
+
+
+async def _asked(session: AsyncSession, surveys: Sequence[Survey]) -> dict[tuple[int | None, int], Form]:
+    """What each version asked."""
+    versions = select(SurveyFormVersion).where(col(SurveyFormVersion.form_id).in_({s.form_id for s in surveys}))
+    if not surveys:
+        return {}
+    rows = (await session.execute(versions)).scalars()
+    return {(row.form_id, row.version): Form.model_validate(row.body) for row in rows}

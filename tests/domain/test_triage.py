@@ -1,5 +1,6 @@
 """What should happen to a message, from facts, rules and the time alone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, time
 
 import pytest
@@ -7,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socialcrm.domain.conversation import Priority
-from socialcrm.domain.engagement import Engagement, Rule, word_set
-from socialcrm.domain.triage import Facts, decide, first_failed, higher, is_within
+from socialcrm.domain.engagement import Engagement
+from socialcrm.domain.facts import Facts
+from socialcrm.domain.fields import is_within
+from socialcrm.domain.rulebook import read
+from socialcrm.domain.triage import decide, higher, ready
 
 FACTS = Facts(
     text="The bill is wrong",
@@ -62,8 +66,9 @@ def test_any_time_is_inside_a_span_or_inside_the_other_way_round(now: time, star
     ],
 )
 def test_a_condition_that_fails_says_what_was_found_instead(when: dict[str, object], because: str) -> None:
-    rule = Rule.model_validate({"name": "r", "when": when, "then": {}})
-    assert first_failed(rule.when, FACTS, word_set(FACTS.text)) == because
+    test = ready(read({"name": "r", "when": when, "then": {}}, "Rule")).test
+    assert not test.holds(FACTS)
+    assert test.failed(FACTS) == because
 
 
 def test_all_conditions_that_are_given_must_hold() -> None:
@@ -80,16 +85,18 @@ def test_all_conditions_that_are_given_must_hold() -> None:
     }
     for missing in (None, *holds):
         when = {**holds, **({"language": ["fr"]} if missing else {})}
-        rule = Rule.model_validate({"name": "r", "when": when, "then": {}})
-        assert bool(first_failed(rule.when, FACTS, word_set(FACTS.text))) == bool(missing)
+        test = ready(read({"name": "r", "when": when, "then": {}}, "Rule")).test
+        assert test.holds(FACTS) != bool(missing)
 
 
 def test_asking_for_a_person_wins_over_the_questions_and_a_rules_reply_over_both() -> None:
-    rules = (Rule.model_validate({"name": "r", "when": {"complaint": True}, "then": {"reply": "greeting"}}),)
+    rules = (read({"name": "r", "when": {"complaint": True}, "then": {"reply": "greeting"}}, "Rule"),)
     engagement = Engagement(rules, ("a person",), {}, ())
-    asks = Facts(**{**{f: getattr(FACTS, f) for f in FACTS.__dataclass_fields__}, "text": "give me a person"})
-    assert (decide(asks, engagement).reply, decide(asks, engagement).hands_over) == ("greeting", True)
-    assert decide(asks, Engagement((), ("a person",), {}, ())).reply == "handover"
+    asks = replace(FACTS, text="give me a person", words=frozenset())
+    decision = decide(asks, engagement)
+    assert decision.reply is not None
+    assert (decision.reply.template, decision.hands_over) == ("greeting", True)
+    assert decide(asks, Engagement((), ("a person",), {}, ())).wants_person
     assert decide(FACTS, engagement).hands_over is False
 
 

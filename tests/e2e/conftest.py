@@ -47,6 +47,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
     return load_settings(
         storage={"folder": str(tmp_path / "data"), "database": database_url},
         line={"idle_seconds": 0.2},
+        bot={"settle_seconds": 0},
         survey={"delay_seconds": 0},
         demo={"is_on": True},
     )

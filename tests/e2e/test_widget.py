@@ -169,6 +169,7 @@ async def test_a_token_that_no_longer_counts_is_replaced_and_the_text_kept(
     assert (await context.cookies())[0].get("value") not in (cookie.get("value"), forged["value"])
 
 
+@pytest.mark.slow
 async def test_who_writes_too_fast_is_told_so_and_every_message_arrives(page: Page, site: Site) -> None:
     await opened(page)
     waits = panel(page).get_by_text(re.compile("Partira dans")).first

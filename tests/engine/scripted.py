@@ -107,6 +107,13 @@ class ForgetfulConnector(ScriptedConnector):
     find_sent = Connector.find_sent
 
 
+class PublicConnector(ScriptedConnector):
+    """One that answers comments where everybody reads it, and in no other way."""
+
+    name: ClassVar[str] = "public"
+    private_reply = Connector.private_reply
+
+
 class PolledConnector(ScriptedConnector):
     """One that is polled."""
 

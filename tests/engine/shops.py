@@ -1,4 +1,4 @@
-"""Ten channels of different kinds, each with a platform on loopback that counts what it is told to send.
+"""Eleven channels of different kinds, each with a platform on loopback that counts what it is told to send.
 
 A shop knows how its platform tells of a message (a webhook's call, or what a poll finds), and who was answered.
 """
@@ -20,9 +20,11 @@ from tests.connectors.test_bluesky import mention
 from tests.servers.bluesky import PASSWORD, BlueskyServer
 from tests.servers.feeds import item, rss
 from tests.servers.graph import APP_ID, CREDENTIALS, PAGE, PHONE, GraphServer, moment
+from tests.servers.mail import MailServer
 from tests.servers.platform import Answer, Call, Platform
 
-PEOPLE, EACH = 4, 5
+PEOPLE, EACH = 4, 3
+MAILBOX = "help@mail.test"
 QUESTION, MORE = "what are your opening hours please", "I wait for your answer"
 PUBLIC_URL = "https://crm.example"
 SECRET = "a-secret-of-the-flood"
@@ -45,8 +47,8 @@ class Shop:
     kind: str
     settings: dict[str, Any]
     credentials: dict[str, str]
-    handle: Callable[[Any], Awaitable[Any]]
-    """Takes the calls that we make."""
+    handle: Callable[[Any], Awaitable[Any]] | None
+    """Takes the calls that we make; None where a server of its own does."""
     platform: Any
     hooks: list[Hook] = field(default_factory=list)
     odd: list[Hook] = field(default_factory=list)
@@ -74,7 +76,7 @@ def counting(answer: Callable[[Call], Answer], who: Callable[[Call], str | None]
 
 
 def api() -> Shop:
-    """Signed JSON, five messages a call."""
+    """Signed JSON, several messages a call."""
 
     def call(messages: list[Any]) -> Hook:
         body, at = json.dumps({"messages": messages}).encode(), str(int(time.time()))
@@ -296,6 +298,26 @@ def bluesky() -> Shop:
         return Counter(record["reply"]["parent"]["uri"] for record in ours)
 
     return Shop("bluesky", settings, {"app_password": PASSWORD}, here.handle, here, answered=answered)
+
+
+def email(server: MailServer) -> Shop:
+    """A mailbox on a real server; `delivered` puts the mails into it, one thread for each person."""
+    config = server.config(MAILBOX, poll_timeout=1)
+
+    def answered() -> Counter[str]:
+        return Counter({f"p{p}": len(server._all(f"p{p}@mail.test", "INBOX")) for p in range(PEOPLE)})
+
+    return Shop("email", dict(config.settings), dict(config.credentials), None, server, answered=answered)
+
+
+async def delivered(server: MailServer) -> None:
+    """Everybody's mails, and one of them twice."""
+    mails = []
+    for p, n, text in everybody():
+        head = [f"From: P{p} <p{p}@mail.test>", f"To: {MAILBOX}", "Subject: Horaires", f"Message-ID: <{n}@mail.test>"]
+        head += [f"In-Reply-To: <{p * EACH}@mail.test>", f"References: <{p * EACH}@mail.test>"] if n % EACH else []
+        mails.append("\r\n".join([*head, "Content-Type: text/plain; charset=utf-8", "", text, ""]).encode())
+    await server.deliver(MAILBOX, *mails, mails[0])
 
 
 def feed() -> Shop:

@@ -150,6 +150,18 @@ async def test_a_deleted_message_is_marked_and_keeps_its_words_in_the_ledger(lin
     assert message.deleted_at is not None
 
 
+@on_one_database
+async def test_what_somebody_hid_on_the_platform_is_marked_until_it_is_shown_again(line: Line) -> None:
+    story = await Story.begin(line)
+    await story.customer_writes("scam!", number="m-1", kind="comment")
+    await story.customer_writes("", number="m-1", change="hide")
+    [message] = await story.messages()
+    assert message.hidden_at is not None
+    await story.customer_writes("", number="m-1", change="unhide")
+    [message] = await story.messages()
+    assert (message.hidden_at, message.text) == (None, "scam!")
+
+
 async def test_an_edit_and_a_deletion_may_come_in_one_batch_with_their_message(line: Line) -> None:
     story = await Story.begin(line)
     events: list[dict[str, Any]] = [

@@ -8,9 +8,10 @@ import pytest
 
 from connectors import registry
 from connectors.base import Limits, MaybeSent, OutboundMessage, Sent, TryLater
+from socialcrm.domain.message import AuthorKind
 from socialcrm.domain.rows import Conversation, Message, OutboxItem
 from socialcrm.engine import deliver, files
-from socialcrm.engine.answer import CannotAnswer, reply, retry
+from socialcrm.engine.answer import CannotAnswer, Draft, reply, retry, send
 from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import drain
 from tests.engine.scripted import Script, ScriptedConnector, begin, on_one_database
@@ -140,6 +141,20 @@ async def test_files_that_a_channel_does_not_take_are_refused_before_anything_is
             conversation = await session.get_one(Conversation, (await other.conversation()).id)
             await reply(session, line, conversation, "", amina, "k2", [small])
     assert script.got == []
+
+
+@on_one_database
+async def test_a_file_that_the_channel_does_not_take_stops_at_the_door_whoever_wrote_the_answer(line: Line) -> None:
+    story, script = await begin(line, "piecewise")
+    await story.customer_writes("bonjour")
+    text = kept(line.settings.storage.folder, "a.txt", b"hello")
+    async with line.database.write() as session:
+        conversation = await session.get_one(Conversation, (await story.conversation()).id)
+        await send(session, Draft(conversation, "Voici", "rule:1", AuthorKind.RULE, files=[text]), line.now())
+    await drain(line)
+    assert script.got == [], "not even the text before it"
+    [(status, reason)] = await story.outbox()
+    assert (status, reason) == ("failed", "This channel does not take files like a.txt.")
 
 
 @on_one_database

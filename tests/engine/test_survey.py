@@ -139,20 +139,23 @@ async def test_an_invitation_that_expired_takes_no_score(line: Line) -> None:
 
 
 @on_one_database
-async def test_a_channel_without_buttons_gets_a_link(line: Line) -> None:
+async def test_a_channel_without_buttons_is_answered_by_number_or_by_the_link(line: Line) -> None:
     story, script = await begin(line_with(line, web={"public_url": "https://crm.example"}), "forgetful")
     amina = await story.agent("Amina")
     await story.customer_writes("hello")
     await story.agent_resolves(amina)
     survey = await story.survey()
-    link = f"https://crm.example/s/{survey.token}"
-    assert script.got == [line.engagement.reply("en", "survey_link", url=link)]
+    link = line.engagement.reply("en", "survey_by_number", url=f"https://crm.example/s/{survey.token}")
+    assert script.got == [f"{line.engagement.reply('en', 'survey_question')}\n{link}"]
     assert (await story.messages("out"))[-1].buttons == []
     async with line.database.write() as session:
-        await engine.score(session, story.line, survey.token, 4)
+        await engine.score(session, story.line, survey.token, 4, is_in_chat=False)
     await drain(story.line)
     assert (await story.survey()).score == 4
     assert len(script.got) == 1, "the page says thank you"
+    await story.customer_writes("5")
+    assert (await story.survey()).score == 4, "it was answered: this is a message"
+    assert (await story.conversation()).status == "open"
 
 
 async def test_a_conversation_that_came_back_before_its_survey_was_due_is_not_asked(line: Line) -> None:

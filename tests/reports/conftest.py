@@ -134,6 +134,7 @@ class Company:
         team: str | None = None,
         channel: str = "chat",
         language: str = "fr",
+        kind: str = "csat",
     ) -> Survey:
         """A survey that was sent, and answered when a score is given."""
         conversation_id = await self.conversation(channel, team, sent_at, language)
@@ -150,6 +151,7 @@ class Company:
             channel_id=held.channel_id,
             agent_id=await self.agent(agent) if agent else None,
             team_id=held.team_id,
+            kind=kind,
             language=language,
             sent_at=sent_at,
             expires_at=sent_at + timedelta(days=7),

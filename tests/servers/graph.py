@@ -62,6 +62,8 @@ class GraphServer:
     comments: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     """By user id, what their profile says."""
+    pictures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Instagram's media; their comments are beside those of the page's posts, with their answers."""
     mentions: dict[str, dict[str, Any]] = field(default_factory=dict)
     media: dict[str, bytes] = field(default_factory=dict)
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -105,6 +107,26 @@ class GraphServer:
             "post": post,
         }
         return comment
+
+    def picture(self, caption: str) -> str:
+        """A picture of the Instagram account; its id."""
+        number = self.next()
+        at = {"timestamp": moment(FIRST + 60 * number), "username": "atlas.dz"}
+        facts = {
+            "media_type": "IMAGE",
+            "media_url": "https://scontent.cdninstagram.com/p.jpg",
+            "permalink": "https://i",
+        }
+        self.pictures[str(9000 + number)] = {"id": str(9000 + number), "caption": caption, **facts, **at}
+        return str(9000 + number)
+
+    def remark(self, under: str, text: str, sender: str = "6001", username: str = "nadia.b") -> str:
+        """A comment under a picture, or an answer to one; its id."""
+        number = self.next()
+        who = {"from": {"id": sender, "username": username}, "username": username}
+        comment = {"id": str(17000 + number), "text": text, "timestamp": moment(FIRST + 60 * number), **who}
+        self.comments[comment["id"]] = {**comment, "under": under}
+        return str(comment["id"])
 
     def call(self, entries: Sequence[Any], kind: str = "page") -> tuple[bytes, dict[str, str]]:
         """Body and headers of a webhook's call."""
@@ -186,6 +208,12 @@ class GraphServer:
             posts = sorted(self.posts.values(), key=lambda post: post["created_time"], reverse=True)
             shown = [{**post, "comments": self._comments(post["id"], {"limit": "50"})} for post in posts]
             return _paged(shown, query)
+        if path == f"{INSTAGRAM}/media":
+            shown = sorted(self.pictures.values(), key=lambda each: each["timestamp"], reverse=True)
+            return _paged([{**each, "comments": self._under(each["id"], {"limit": "50"})} for each in shown], query)
+        number, _, edge = path.rpartition("/")
+        if edge == "replies" or (edge == "comments" and number in self.pictures):
+            return self._under(number, query)
         if path.endswith("/comments"):
             return self._comments(path.rpartition("/")[0], query)
         if path in self.posts:
@@ -203,9 +231,16 @@ class GraphServer:
         return None
 
     def _comments(self, post: str, query: Mapping[str, str]) -> Any:
-        mine = [each for each in self.comments.values() if each["post"] == post]
+        mine = [each for each in self.comments.values() if each.get("post") == post]
         mine.sort(key=lambda comment: comment["created_time"], reverse=True)
         return _paged([{k: v for k, v in each.items() if k != "post"} for each in mine], query)
+
+    def _under(self, number: str, query: Mapping[str, str]) -> Any:
+        """What stands under a picture, the newest first, or under a comment, with the first of its answers."""
+        mine = [each for each in self.comments.values() if each.get("under") == number]
+        mine.sort(key=lambda comment: comment["timestamp"], reverse=number in self.pictures)
+        shown = [{key: value for key, value in each.items() if key != "under"} for each in mine]
+        return _paged([{**each, "replies": self._under(each["id"], {"limit": "50"})} for each in shown], query)
 
     def _subscribe(self, method: str, body: dict[str, Any]) -> Any:
         if method == "GET":

@@ -15,12 +15,13 @@ import imaplib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -333,14 +334,18 @@ async def dovecot(folder: Path, **more: str) -> AsyncIterator[MailServer]:
             + "\n".join(f"{name} = {value}" for name, value in more.items())
         )
         process = await asyncio.create_subprocess_exec(
-            program, "-F", "-c", str(config), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            *(program, "-F", "-c", str(config)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             await _listening(imap, process, log)
             yield MailServer(imap, imaps_port=imaps)
         finally:
-            if process.returncode is None:
-                process.terminate()
+            # All of its processes at once: asked politely it takes a second to say goodbye to each of them.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.communicate()
 
 

@@ -49,6 +49,8 @@ class XServer:
     """Access tokens that are good, and until when."""
     refresh: dict[str, str] = field(default_factory=dict)
     """Refresh tokens that are good, with their permissions."""
+    bearer: str = "the-token-of-the-app"
+    """What the app itself asks with how many posts were read."""
     _count: int = 0
 
     def open_gate(self) -> None:
@@ -72,7 +74,11 @@ class XServer:
             return self.dialog.visit(request.query, CLIENT)
         if request.path == "/2/oauth2/token":
             return await self._token(request)
+        if request.path == "/2/oauth2/revoke":
+            return await self._revoke(request)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if request.path == "/2/usage/tweets" and token == self.bearer:
+            return web.json_response(recorded("usage"))
         if self.access.get(token, 0) < time.time():
             problem = {"title": "Unauthorized", "type": "about:blank", "status": 401, "detail": "Unauthorized"}
             return web.json_response(problem, status=401)
@@ -81,6 +87,16 @@ class XServer:
         if request.path == f"/2/users/{self.me['id']}/mentions":
             return web.json_response(recorded("mentions"))
         return web.json_response({"data": {"liked": True}, "meta": {"result_count": 0}})
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        form = {key: str(value) for key, value in (await request.post()).items()}
+        if request.headers.get("Authorization") != "Basic " + b64encode(f"{CLIENT}:{SECRET}".encode()).decode():
+            return web.json_response({"error": "unauthorized_client"}, status=401)
+        if self.down:
+            return web.Response(status=self.down)
+        self.access.pop(form["token"], None)
+        self.refresh.pop(form["token"], None)
+        return web.json_response({"revoked": True})
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {key: str(value) for key, value in (await request.post()).items()}

@@ -119,10 +119,11 @@ async def test_only_what_the_channel_can_do_is_offered_and_only_to_those_who_may
     conversation, [comment] = await commented(here, "Nul !")
     amina = await here.signed_in(await here.agent("Amina"))
     page = await amina.text(f"/inbox/{conversation.id}")
-    offered = {name for name in ("hide", "like", "boost", "private", "delete") if f'id="{name}-{comment.id}"' in page}
-    assert offered == {"hide", "like", "private"}
+    every = ("reply", "hide", "like", "boost", "private", "delete")
+    assert {name for name in every if f'id="{name}-{comment.id}"' in page} == {"reply", "hide", "like", "private"}
     plain, [other] = await commented(here, "Nul !", connector="plain")
-    assert 'class="deeds"' not in await amina.text(f"/inbox/{plain.id}")
+    page = await amina.text(f"/inbox/{plain.id}")
+    assert {name for name in every if f'id="{name}-{other.id}"' in page} == {"reply"}
     assert (await act(amina, other, "hide"))[0] == 409
     private = await here.conversation("hello", connector="public")
     assert 'class="deeds"' not in await amina.text(f"/inbox/{private.id}")
@@ -237,6 +238,36 @@ async def test_a_comment_is_answered_in_private_once_by_who_wrote_it(here: Site)
     late = await browser.post(path, {**form, "key": "k4", "to": str(first.id)}, **HTMX)
     assert (late.status, "too late" in await late.text()) == (422, True)
     assert f'id="private-{first.id}"' not in await browser.text(f"/inbox/{conversation.id}")
+
+
+async def test_one_comment_is_chosen_and_answered_in_public_under_itself(here: Site) -> None:
+    conversation, [first, second] = await commented(here, "Ma facture est fausse", "Et toujours rien")
+    browser = await here.signed_in(await here.agent("Amina"))
+    page = await browser.text(f"/inbox/{conversation.id}")
+    assert f'id="reply-{first.id}"' in page
+    composer = await browser.text(f"/inbox/{conversation.id}/composer?reply={first.id}", **HTMX)
+    assert f'name="under" value="{first.id}"' in composer
+    assert "Ma facture est fausse" in composer
+    path = f"/inbox/{conversation.id}/answer"
+    form = {"text": "C'est corrigé.", "key": "k", "under": str(first.id)}
+    assert (await browser.post(path, form)).status == 303
+    [ours] = await outgoing(here, conversation)
+    assert (ours.kind, ours.answers_id) == ("comment", first.id)
+    async with here.line.database.read() as session:
+        item = (await session.execute(select(OutboxItem))).scalar_one()
+    assert (item.action, item.payload["reply_to"]) == ("reply", first.external_id)
+    page = await browser.text(f"/inbox/{conversation.id}")
+    assert f'class="answered" href="#message-{first.id}"' in page, "the thread shows what was answered"
+    assert (await browser.post(path, {"text": "Bonjour", "key": "k2"})).status == 303
+    assert [message.answers_id for message in await outgoing(here, conversation)] == [first.id, second.id]
+    for wrong, words in ((str(ours.id), "no longer be answered"), ("999999", "no such comment")):
+        refused = await browser.post(path, {**form, "key": f"k-{wrong}", "under": wrong}, **HTMX)
+        assert (refused.status, words in await refused.text()) == (422, True)
+    async with here.line.database.write() as session:
+        (await session.get_one(Message, first.id)).deleted_at = here.line.now()
+    assert f'id="reply-{first.id}"' not in await browser.text(f"/inbox/{conversation.id}")
+    refused = await browser.post(path, {**form, "key": "k9"}, **HTMX)
+    assert (refused.status, "no longer be answered" in await refused.text()) == (422, True)
 
 
 async def test_a_private_answer_has_the_private_limit_and_a_public_one_the_public(here: Site) -> None:

@@ -57,6 +57,9 @@ async def test_a_picture_is_fetched_once_and_shown(line: Line) -> None:
             assert (answer.status, await answer.read(), answer.content_type) == (200, PNG, "image/png")
         assert len(server.calls) == 1
         assert "sandbox" in answer.headers["Content-Security-Policy"]
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "script-src" not in policy, "nothing in a file runs, whatever it is"
         answer = await browser.ask("GET", f"/attachments/{message.id}/0?download")
         assert answer.headers["Content-Disposition"].startswith('attachment; filename="photo.png"')
 

@@ -9,6 +9,7 @@ import pytest
 from connectors.base import RawEvent
 from connectors.registry import CONNECTORS
 from socialcrm.domain.channel import Channel
+from socialcrm.domain.ledger import Fate, Origin, RawEventRow
 from socialcrm.engine import ledger
 from socialcrm.engine.ingest import ingest
 from socialcrm.engine.line import Line
@@ -82,6 +83,10 @@ async def test_delay_quota_access_and_what_waits_are_told_with_their_units(admin
             {"poll_after_at": timedelta(minutes=-50), "succeeded_at": timedelta(minutes=-50)},
             "Nothing was fetched for 50m",
         ),
+        (
+            {"quota": {"cap": {"used": 9_300, "limit": 10_000, "resets_at": None, "unit": "posts"}}},
+            "9,300 of the 10,000 posts that may be read in a month are read.",
+        ),
         ({"error": "Busy."}, "Busy."),
         ({"probe_error": "Permission is missing: read."}, "Permission is missing: read."),
         ({"backfill_since_at": timedelta(hours=-2)}, "What was missed since"),
@@ -115,6 +120,26 @@ async def test_a_webhook_that_was_never_called_and_events_that_wait_are_named(ad
     clock.forward(minutes=40)
     await admin.sign_in()
     assert "The platform has never called us" in (await admin.get(f"/channels/{row.id}"))[1]
+
+
+@on_one_database
+async def test_polling_does_not_hide_that_the_platform_has_stopped_calling_us(admin: Desk) -> None:
+    row = await admin.channel("facebook", poll_after_at=admin.line.now(), received_at=admin.line.now())
+    said = "The platform does not call us, so messages come minutes late"
+
+    async def came(fate: Fate, origin: Origin, count: int = 1) -> str:
+        async with admin.line.database.write() as session:
+            for _ in range(count):
+                found = RawEventRow(channel_id=row.id or 0, payload="{}", received_at=admin.line.now())
+                found.fate, found.origin = fate, origin
+                session.add(found)
+        return (await admin.get(f"/channels/{row.id}"))[1]
+
+    assert said not in (await admin.get(f"/channels/{row.id}"))[1]
+    assert said in await came(Fate.STORED, Origin.POLL)
+    assert said not in await came(Fate.DUPLICATE, Origin.USUAL), "it was called, after polling had found it"
+    assert said in await came(Fate.DUPLICATE, Origin.POLL, 20), "and that was long ago"
+    assert said not in await came(Fate.STORED, Origin.USUAL)
 
 
 async def test_watched_words_are_saved_as_a_list_and_those_that_stay_keep_their_place(admin: Desk) -> None:

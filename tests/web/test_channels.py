@@ -40,7 +40,8 @@ async def test_a_channel_that_the_platform_accepts_is_kept_with_its_secrets_encr
     assert (status, "The account answered" in text) == (200, True)
     (channel,) = await rows(admin)
     assert (channel.name, channel.status, channel.connector) == ("The <b>shop</b>", "active", "shop")
-    assert channel.settings == {"mode": "polling", "greeting": "Salam", "account_id": "-token-of-us"}
+    who = {"account_id": "-token-of-us", "account_name": "The <b>shop</b>"}
+    assert channel.settings == {"mode": "polling", "greeting": "Salam", **who}
     assert len(channel.key) >= 32
     assert "good-token-of-us" not in channel.credentials
     kept = admin.line.vault.decrypt(channel.credentials)

@@ -15,7 +15,7 @@ from yarl import URL
 
 from connectors.registry import CONNECTORS
 from socialcrm.domain.rows import Channel, SignInAttempt, WebSession
-from socialcrm.engine import collect
+from socialcrm.engine import collect, probe
 from socialcrm.engine.line import Line
 from socialcrm.web.attempts import challenge_of
 from tests.engine.scripted import on_one_database
@@ -109,7 +109,8 @@ async def test_an_account_on_x_is_connected_by_signing_in_and_no_secret_is_ever_
     [channel] = await rows(admin)
     assert (answer.status, answer.headers["Location"]) == (303, f"/channels/{channel.id}?new=yes")
     assert (channel.name, channel.status) == ("@XDevelopers", "active")
-    assert channel.settings == {"client_id": CLIENT, "messages": "read", "account_id": x.me["id"]}
+    who = {"account_id": x.me["id"], "account_name": "@XDevelopers"}
+    assert channel.settings == {"client_id": CLIENT, "messages": "read", **who}
     kept = admin.line.vault.decrypt(channel.credentials)
     assert (kept["client_secret"], kept["refresh_token"] in x.refresh) == (SECRET, True)
     assert await attempts(admin) == 0
@@ -257,6 +258,33 @@ async def test_a_lost_sign_in_is_renewed_by_signing_in_with_the_same_account_and
     assert "dm.read" not in x.dialog.asked[-1]["scope"]
 
 
+async def test_disconnecting_gives_the_access_back_and_forgets_it_even_where_x_cannot_be_reached(
+    admin: Desk, x: XServer
+) -> None:
+    await signed_in(admin)
+    [channel] = await rows(admin)
+    assert (x.access, x.refresh) != ({}, {})
+    await admin.post(f"/channels/{channel.id}/disconnect", {})
+    assert (x.access, x.refresh) == ({}, {}), "nobody can use the tokens any more"
+    await signed_in(admin, f"/channels/{channel.id}/sign-in", **APP)
+    x.down = 503
+    await admin.post(f"/channels/{channel.id}/disconnect", {})
+    [channel] = await rows(admin)
+    assert (channel.status, channel.credentials) == ("signed_out", "")
+    assert x.access, "X could not be told; our copy is gone all the same"
+
+
+async def test_the_months_posts_are_shown_where_the_apps_token_was_given_and_warned_of_before_they_end(
+    admin: Desk, x: XServer
+) -> None:
+    await signed_in(admin, **APP, bearer_token=x.bearer)
+    [channel] = await rows(admin)
+    assert await probe.probe_next(admin.line) == 1
+    _, page = await admin.get(f"/channels/{channel.id}")
+    assert "565 / 15,000" in page
+    assert "14,435 of the 15,000 posts that may be read in a month are read." in page
+
+
 @on_one_database
 async def test_a_signed_in_channel_is_set_differently_without_signing_in_again(admin: Desk, x: XServer) -> None:
     await signed_in(admin)
@@ -298,7 +326,8 @@ async def test_several_pages_on_facebook_are_chosen_from_and_connected_at_once(
     assert (await chosen(admin, text, PAGE, "100200", "100300"))[0] == 200
     first, second = await rows(admin)
     assert (first.name, second.name) == ("Atlas", "Atlas Boutique")
-    assert first.settings == {"app_id": APP_ID, "config_id": "", "version": "v25.0", "account_id": PAGE}
+    who = {"account_id": PAGE, "account_name": "Atlas"}
+    assert first.settings == {"app_id": APP_ID, "config_id": "", "version": "v25.0", **who}
     kept = admin.line.vault.decrypt(second.credentials)
     assert kept["access_token"] == "EAAG-token-of-the-second-page"
     assert len(kept["verify_token"]) >= 32

@@ -348,9 +348,9 @@ async def test_who_writes_too_fast_is_told_when_to_go_on_and_may_write_again(
     chat: Chat, app: web.Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await chat.arrive()
-    monkeypatch.setitem(app._state, STATE, WidgetState(writing=Buckets(burst=2, per_second=20)))
-    statuses = [(await chat.say("encore")).status for _ in range(4)]
-    assert statuses[:2] == [200, 200]
+    monkeypatch.setitem(app._state, STATE, WidgetState(writing=Buckets(burst=2, per_second=2)))
+    statuses = [said.status for said in await asyncio.gather(*(chat.say("encore") for _ in range(6)))]
+    assert statuses.count(200) >= 2
     assert 429 in statuses
     answer = await chat.say("encore")
     while answer.status == 429:
@@ -401,17 +401,17 @@ async def test_the_newest_messages_come_first_and_older_ones_when_asked_for(chat
     await drain(chat.line)
     async with chat.line.database.write() as session:
         conversation = await session.get_one(Conversation, (await chat.conversation()).id)
-        for number in range(1, 121):
+        for number in range(1, 61):
             await send(session, Draft(conversation, str(number), f"k{number}", AuthorKind.BOT), chat.line.now())
     await drain(chat.line)
     page = await (await chat.ask("GET", "messages")).json()
     seen, pages = page["messages"], 1
-    assert (len(seen), seen[-1]["text"], page["has_more"]) == (50, "120", True)
+    assert (len(seen), seen[-1]["text"], page["has_more"]) == (50, "60", True)
     while page["has_more"]:
         page = await (await chat.ask("GET", f"messages?before={seen[0]['id']}")).json()
         seen, pages = page["messages"] + seen, pages + 1
-    assert [each["text"] for each in seen if each["text"].isdigit()] == [str(number) for number in range(121)]
-    assert pages == 3
+    assert [each["text"] for each in seen if each["text"].isdigit()] == [str(number) for number in range(61)]
+    assert pages == 2
 
 
 async def test_an_answer_that_left_late_is_not_passed_over_by_the_cursor(chat: Chat) -> None:

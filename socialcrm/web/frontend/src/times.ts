@@ -16,8 +16,9 @@ function length(seconds: number): string {
 
 function renew(): void {
   const now = Date.now();
-  for (const time of document.querySelectorAll<HTMLTimeElement>("time[data-ago], time[data-duration]")) {
-    const seconds = Math.max(0, (now - Date.parse(time.dateTime)) / 1000);
+  for (const time of document.querySelectorAll<HTMLTimeElement>("time[data-ago], time[data-duration], time[data-countdown]")) {
+    const passed = (now - Date.parse(time.dateTime)) / 1000;
+    const seconds = "countdown" in time.dataset ? Math.abs(passed) : Math.max(0, passed);
     if ("ago" in time.dataset && seconds >= 7 * 86_400) continue; // a date: stays as it is
     const text = length(seconds);
     if (time.textContent !== text) time.textContent = text;

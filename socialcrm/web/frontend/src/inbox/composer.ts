@@ -3,7 +3,7 @@
 const MEASURE_MS = 250;
 const TYPING_MS = 4_000; // platforms show it for about five seconds
 
-type Mode = "reply" | "note" | "private";
+type Mode = "reply" | "note" | "private" | "under";
 
 interface Measured {
   says: string;
@@ -25,11 +25,17 @@ export class ReplyComposer extends HTMLElement {
 
   private get mode(): Mode {
     if (this.dataset["private"]) return "private";
+    if (this.dataset["under"]) return "under";
     return new FormData(this.form).get("mode") === "note" ? "note" : "reply";
   }
 
+  /** Whether one comment was chosen to be answered. */
+  private get isChosen(): boolean {
+    return this.mode === "private" || this.mode === "under";
+  }
+
   private get draftKey(): string {
-    return ["draft", this.dataset["conversation"], this.mode, this.dataset["private"]].filter(Boolean).join(":");
+    return ["draft", this.dataset["conversation"], this.mode, this.dataset["private"] ?? this.dataset["under"]].filter(Boolean).join(":");
   }
 
   private get token(): string {
@@ -43,7 +49,7 @@ export class ReplyComposer extends HTMLElement {
     this.form.addEventListener("htmx:after:request", this.onSent);
     document.addEventListener("htmx:after:swap", this.settle);
     this.restore();
-    if (this.mode === "private") this.field.focus();
+    if (this.isChosen) this.field.focus();
   }
 
   disconnectedCallback(): void {
@@ -53,7 +59,7 @@ export class ReplyComposer extends HTMLElement {
 
   /** Write in a mode: r and n. */
   write(mode: "reply" | "note"): void {
-    if (this.mode === "private") return this.querySelector<HTMLElement>("#composer-back")!.click();
+    if (this.isChosen) return this.querySelector<HTMLElement>("#composer-back")!.click();
     const choice = this.querySelector<HTMLInputElement>(`input[name="mode"][value="${mode}"]`);
     if (!choice || choice.disabled) return;
     if (!choice.checked) {
@@ -65,7 +71,7 @@ export class ReplyComposer extends HTMLElement {
 
   /** Put a text in at the cursor, so that it can be undone; a part that the writer has to fill in is selected. */
   insert(text: string, absent: RegExpExecArray | null): void {
-    if (this.mode === "private") this.field.focus();
+    if (this.isChosen) this.field.focus();
     else this.write("reply");
     const { value, selectionStart: at, selectionEnd: end } = this.field;
     const lead = at > 0 && !/\s$/.test(value.slice(0, at)) ? "\n" : "";

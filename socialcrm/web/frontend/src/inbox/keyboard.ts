@@ -1,5 +1,6 @@
 /** Keys of the inbox; none of them works while somebody types. */
 
+import { pickFocused, pickNone } from "./bulk";
 import type { ReplyComposer } from "./composer";
 import { openId, rowLinks } from "./queue";
 import { teachNewest } from "./teach";
@@ -17,6 +18,12 @@ function move(step: number): void {
   next?.scrollIntoView({ block: "nearest" });
 }
 
+/** The row that has the focus, else the one that is open. */
+function focusedRow(): HTMLElement | undefined {
+  const links = rowLinks();
+  return links.find((link) => link === document.activeElement) ?? links.find((link) => link.dataset["conversation"] === openId());
+}
+
 function assignToMe(): void {
   const take = document.getElementById("take-button");
   if (take) return take.click();
@@ -32,6 +39,7 @@ function leave(): void {
     document.activeElement.blur();
     return;
   }
+  if (pickNone()) return;
   const row = rowLinks().find((link) => link.dataset["conversation"] === openId());
   (row ?? rowLinks()[0])?.focus();
 }
@@ -47,6 +55,7 @@ const KEYS: Record<string, () => void> = {
   e: () => document.getElementById("status-button")?.click(),
   a: assignToMe,
   c: teachNewest,
+  x: () => pickFocused(focusedRow()),
   "/": () => document.getElementById("search")?.focus(),
   "?": () => document.querySelector<HTMLDialogElement>("#keys")?.showModal(),
 };

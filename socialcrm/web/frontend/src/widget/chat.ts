@@ -201,7 +201,7 @@ export class Chat {
       } catch (error) {
         if (!(error instanceof Refusal) || error.isForNow) throw error;
         if (error.status === 401) this.kept.setToken("");
-        else this.kept.put({ ...draft, state: "refused", reason: error.message });
+        else this.kept.put({ ...draft, state: "refused", reason: error.about });
       }
       this.changed();
       this.#listen();

@@ -78,6 +78,11 @@ export class Log {
     return row;
   }
 
+  /** Why a message was refused, in the language of the page. */
+  private why(about = ""): string {
+    return this.texts.whyRefused[about] ?? this.texts.whyRefused["other"] ?? "";
+  }
+
   #draftRow(draft: Draft, shown: Shown): Row {
     const row = this.#row(draft.id, draft.text, true, this.texts.you, "", draft.files);
     if (draft.state === "refused") {
@@ -85,7 +90,7 @@ export class Log {
       const edit = element("button", { type: "button", class: "small" }, this.texts.edit);
       remove.addEventListener("click", () => this.chat.forget(draft.id));
       edit.addEventListener("click", () => this.edit(draft));
-      const why = element("span", { class: "alert" }, `${this.texts.refused}. ${draft.reason ?? ""} `);
+      const why = element("span", { class: "alert" }, `${this.texts.refused}. ${this.why(draft.reason)} `);
       fill(row.meta, [why, edit, remove], "refused");
       return row;
     }

@@ -32,12 +32,13 @@ export interface Config {
   files: { most: number; bytes: number };
 }
 
-/** The server said no; `status` 0 means that there was no answer. */
+/** The server said no, and at which field or why, in a word; `status` 0 means that there was no answer. */
 export class Refusal extends Error {
   constructor(
     readonly status: number,
     message: string,
     readonly retryAfter = 0,
+    readonly about = "",
   ) {
     super(message);
   }
@@ -127,8 +128,9 @@ export class Server {
       throw new Refusal(0, String(error));
     }
     if (response.ok) return response;
-    const body = (await response.json().catch(() => null)) as { error?: { message?: string } } | null;
+    const body = (await response.json().catch(() => null)) as { error?: { message?: string; code?: string; field?: string } } | null;
     const seconds = Number(response.headers.get("Retry-After")) || 0;
-    throw new Refusal(response.status, body?.error?.message ?? "", seconds);
+    const { message = "", code = "", field = "" } = body?.error ?? {};
+    throw new Refusal(response.status, message, seconds, field || code);
   }
 }
