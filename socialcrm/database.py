@@ -13,7 +13,14 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
-DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+from socialcrm import sqlite
+
+DRIVERS = {
+    "sqlite": sqlite.NAME,
+    "sqlite+aiosqlite": sqlite.NAME,
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
 BUSY_SECONDS = 30
 
 

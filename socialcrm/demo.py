@@ -5,7 +5,7 @@ import hashlib
 import json
 import tomllib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -48,8 +48,10 @@ from socialcrm.secrets import new_token
 FOLDER = HERE / "demo"
 ADMIN = {"name": "Admin", "email": "admin@wasla.example", "role": "admin", "team": "support", "languages": ["fr"]}
 ONLINE = ("amina", "yacine", "sofiane", "lina")
-TOGETHER = timedelta(minutes=2)
-"""Messages that come closer together than this are taken in one batch."""
+TOGETHER = timedelta(minutes=4)
+"""What happens in several conversations within this time goes through the line in one round."""
+NOW_AND_THEN = timedelta(hours=1)
+"""Promises and due cases are looked at so often in the demo's own time."""
 SLOWER = 10
 """After its first round the stream comes so many times more slowly, so that a demo left alone does not drown."""
 SPACE = uuid.UUID("5a0c1a1c-0000-4000-8000-000000000001")
@@ -77,6 +79,20 @@ class Act:
     what: dict[str, Any]
 
 
+def rounds(acts: Iterable[Act]) -> Iterator[list[Act]]:
+    """Acts in the order of time -> those that may go through the line together: close in time, and each in another
+    conversation, so that none acts on what another of them brings about."""
+    together: list[Act] = []
+    for act in acts:
+        is_new = all(act.conversation is not other.conversation for other in together)
+        if together and not (is_new and act.at - together[0].at <= TOGETHER):
+            yield together
+            together = []
+        together.append(act)
+    if together:
+        yield together
+
+
 async def seed(line: Line, console: Console) -> None:
     """Make the company and play its week, once; a seeding that was interrupted goes on where it stopped."""
     company = tomllib.loads((FOLDER / "company.toml").read_text(encoding="utf-8"))
@@ -85,19 +101,18 @@ async def seed(line: Line, console: Console) -> None:
     await _people(line, company)
     channels = await _channels(line, company)
     now = line.now()
-    acts = sorted(_acts(line, now), key=lambda act: act.at)
-    clock = Clock(acts[0].at)
+    acts = sorted((act for act in _acts(line, now) if act.at < now), key=lambda act: act.at)
+    clock, looked = Clock(acts[0].at), acts[0].at
     past = replace(line, now=clock)
-    waits: set[str] = set()
-    last = acts[0].at
-    for act in track([a for a in acts if a.at < now], "Playing the demo week", console=console, transient=True):
-        if waits and (act.kind != "customer" or act.at - last > TOGETHER):
-            clock.at = min(last + timedelta(seconds=4), act.at)
-            await _through(past, waits)
-            waits.clear()
-        clock.at = last = act.at
-        await _play(past, act, channels[act.conversation["channel"]])
-        waits.add(act.kind)
+    for together in rounds(track(acts, "Playing the demo week", console=console, transient=True)):
+        for act in together:
+            clock.at = act.at
+            await _play(past, act, channels[act.conversation["channel"]])
+        clock.at += timedelta(seconds=4)
+        await _through(past, {act.kind for act in together})
+        if clock.at - looked >= NOW_AND_THEN:
+            looked = clock.at
+            await _look_after(past)
     await demo_bot.set_up(line)
 
     async def write(told: dict[str, Any], text: str, number: str, at: datetime) -> None:
@@ -108,6 +123,7 @@ async def seed(line: Line, console: Console) -> None:
     await demo_bot.talk(FOLDER / "bot.toml", channels, now, write)
     clock.at = now
     await _through(past, {"customer", "resolve"})
+    await _look_after(past)
     await teach(line, FOLDER / "labels.jsonl")
     await _mark_seeded(line)
 
@@ -218,7 +234,7 @@ def _acts(line: Line, now: datetime) -> Iterator[Act]:
             at = start + timedelta(minutes=talk["resolved_after"])
             yield Act(at, "resolve", f"demo-{number}", talk, talk["messages"][-1])
             if talk.get("csat"):
-                yield Act(at + timedelta(minutes=3), "csat", f"demo-{number}", talk, talk["csat"])
+                yield Act(at + timedelta(minutes=8), "csat", f"demo-{number}", talk, talk["csat"])
 
 
 async def _play(line: Line, act: Act, channel: Channel) -> None:
@@ -227,12 +243,17 @@ async def _play(line: Line, act: Act, channel: Channel) -> None:
         async with line.database.write() as session:
             await ledger.append(session, channel.id or 0, [event], act.at, run="demo")
         return
+    if act.kind == "csat":
+        async with line.database.write() as session:
+            conversation = await _conversation(session, channel, act)
+            is_solved = act.what["score"] > 1 or bool(act.what.get("comment"))
+            await demo_cases.confirm(session, line, conversation, is_solved=is_solved)
+        await _ask(line)
+        async with line.database.write() as session:
+            await _score(session, line, conversation, act)
+        return
     async with line.database.write() as session:
         conversation = await _conversation(session, channel, act)
-        if act.kind == "csat":
-            await _score(session, line, conversation, act)
-            await demo_cases.confirm(session, line, conversation, is_solved=act.what["score"] > 1)
-            return
         agent = await _agent(session, act)
         if act.kind == "note":
             await answer.note(session, line, conversation, act.what["text"], agent, act.number)
@@ -246,7 +267,7 @@ async def _play(line: Line, act: Act, channel: Channel) -> None:
 
 
 async def _through(line: Line, waits: set[str]) -> None:
-    """The steps over what came in; the survey of a resolution is sent a little later than the clock says now."""
+    """The steps over what came in."""
     if "customer" in waits:
         while await ingest(line):
             await analyze(line)
@@ -254,13 +275,23 @@ async def _through(line: Line, waits: set[str]) -> None:
             quiet = line.now() + timedelta(seconds=line.settings.bot.settle_seconds)
             while await speak(replace(line, now=Clock(quiet))):
                 pass
-            await prioritize(line)
             await route(line)
+    if "resolve" in waits:
+        await _ask(line)
+    await deliver_due(line)
+
+
+async def _ask(line: Line) -> None:
+    """Send the surveys that are due by now, and those that are due in a moment."""
+    later = line.now() + timedelta(seconds=line.settings.survey.delay_seconds)
+    await survey.survey(replace(line, now=Clock(later)))
+
+
+async def _look_after(line: Line) -> None:
+    """The places in the queue, due cases and promises."""
+    await prioritize(line)
     while await follow(line):
         pass
-    if "resolve" in waits:
-        later = line.now() + timedelta(seconds=line.settings.survey.delay_seconds)
-        await survey.survey(replace(line, now=Clock(later)))
     await deliver_due(line)
     while await escalate(line):
         pass

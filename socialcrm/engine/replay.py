@@ -13,8 +13,10 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from connectors.base import BadPayload, Connector, RawEvent
+from socialcrm.domain.bot import BotTurn
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.columns import constant
+from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.ledger import Fate, RawEventRow
 from socialcrm.domain.message import Analysis, AuthorKind, Message, Step
 from socialcrm.domain.outbox import OutboxItem, OutboxStatus
@@ -154,7 +156,7 @@ async def _keep(line: Line, number: int, channel: Channel, events: Sequence[RawE
 
 
 async def _is_under_way(line: Line, channel: Channel) -> bool:
-    """Whether anything of the channel waits for a step."""
+    """Whether anything of the channel waits for a step, the bot's turn in a conversation, or to be sent."""
     waits = (
         select(col(RawEventRow.id)).where(
             col(RawEventRow.channel_id) == channel.id, col(RawEventRow.fate) == constant(Fate.WAITING)
@@ -164,6 +166,9 @@ async def _is_under_way(line: Line, channel: Channel) -> bool:
             col(OutboxItem.channel_id) == channel.id,
             col(OutboxItem.status).in_((OutboxStatus.WAITING, OutboxStatus.SENDING)),
         ),
+        select(col(BotTurn.conversation_id))
+        .join(Conversation, col(Conversation.id) == col(BotTurn.conversation_id))
+        .where(col(Conversation.channel_id) == channel.id),
     )
     async with line.database.read() as session:
         for query in waits:

@@ -22,7 +22,7 @@ from socialcrm.domain.people import Team
 from socialcrm.domain.question import Question
 from socialcrm.domain.survey import Resolution, ResolutionSurvey, Skipped, Survey, SurveyForm
 from socialcrm.domain.survey_form import Form, Occasion, after_quiet, choose, open_items
-from socialcrm.engine import survey_forms
+from socialcrm.engine import cases, survey_forms
 from socialcrm.engine.answer import heard_at, private_answer, takes_private
 from socialcrm.engine.ask import ask_again, lock_conversation
 from socialcrm.engine.line import Line
@@ -33,6 +33,9 @@ from socialcrm.secrets import new_token
 __all__ = ["asked_for_comment", "comment", "comment_in_chat", "pressed", "score", "survey"]
 
 log = logging.getLogger(__name__)
+PATIENCE = timedelta(hours=24)
+"""So long a survey waits for the answer to "is it solved?": nobody is asked two things at once."""
+LOOK_AGAIN = timedelta(minutes=5)
 
 
 async def survey(line: Line) -> int:
@@ -105,6 +108,9 @@ async def _one(
     resolution.survey_after_at = after_quiet(max(resolution.resolved_at + delay, now), form.sending.quiet, zone)
     if resolution.survey_after_at > now:
         return None
+    if now < resolution.resolved_at + delay + PATIENCE and await _is_asked_about_case(session, conversation, now):
+        resolution.survey_after_at = now + LOOK_AGAIN
+        return None
     connector = line.channels.open(channel)
     to = None
     if conversation.kind != MessageKind.DIRECT_MESSAGE:
@@ -114,6 +120,17 @@ async def _one(
         await _send(session, line, row, form, occasion, resolution, conversation, connector, to)
         resolution.survey = ResolutionSurvey.SENT
     return refused
+
+
+async def _is_asked_about_case(session: AsyncSession, conversation: Conversation, now: datetime) -> bool:
+    """Whether this person has yet to say whether their complaint is solved."""
+    open_question = select(col(Question.id)).where(
+        col(Question.kind) == cases.KIND,
+        col(Question.contact_id) == conversation.contact_id,
+        col(Question.answered_at).is_(None),
+        col(Question.expires_at) > now,
+    )
+    return (await session.execute(open_question.limit(1))).first() is not None
 
 
 async def _occasion(
@@ -127,7 +144,7 @@ async def _occasion(
     by_hand = select(col(Message.id)).where(
         col(Message.conversation_id) == conversation.id, col(Message.author_kind) == AuthorKind.AGENT.value
     )
-    cases = select(col(Case.id)).where(col(Case.conversation_id) == conversation.id)
+    with_case = select(col(Case.id)).where(col(Case.conversation_id) == conversation.id)
     team = await session.get(Team, resolution.team_id) if resolution.team_id else None
     is_by_bot = resolution.agent_id is None and (await session.execute(by_hand.limit(1))).first() is None
     language = contact.language or conversation.language
@@ -138,7 +155,7 @@ async def _occasion(
         team=team.key if team else "",
         language=reply_language(language, line.settings.engagement.default_language),
         is_by_bot=is_by_bot,
-        has_case=(await session.execute(cases.limit(1))).first() is not None,
+        has_case=(await session.execute(with_case.limit(1))).first() is not None,
         is_public=conversation.kind != MessageKind.DIRECT_MESSAGE,
     )
 

@@ -107,6 +107,13 @@ class ForgetfulConnector(ScriptedConnector):
     find_sent = Connector.find_sent
 
 
+class UnbuttonedConnector(EchoConnector):
+    """Echo without buttons, as SMS and e-mail are."""
+
+    name: ClassVar[str] = "unbuttoned"
+    limits = replace(EchoConnector.limits, buttons=0)
+
+
 class PublicConnector(ScriptedConnector):
     """One that answers comments where everybody reads it, and in no other way."""
 

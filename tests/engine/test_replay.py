@@ -21,6 +21,7 @@ from sqlmodel import col
 
 from connectors.journal import Journal
 from socialcrm.database import Database
+from socialcrm.domain.message import AuthorKind
 from socialcrm.domain.rows import Analysis, Conversation, Message, RawEventRow
 from tests.requirements import require
 
@@ -101,7 +102,15 @@ async def end_state(url: str) -> dict[str, Any]:
     """What a replay leaves behind, without numbers that a rolled-back transaction may skip."""
     database = Database(url)
     incoming = col(Message.direction) == "in"
-    answer = select(col(Message.answers_id)).where(col(Message.answers_id).is_not(None))
+    answer = select(col(Message.answers_id)).where(
+        col(Message.answers_id).is_not(None), col(Message.author_kind) == AuthorKind.RULE
+    )
+    by_bot = (
+        select(col(Conversation.thread_key), func.count())
+        .join(Message, col(Message.conversation_id) == col(Conversation.id))
+        .where(col(Message.author_kind) == AuthorKind.BOT)
+        .group_by(col(Conversation.thread_key))
+    )
     async with database.read() as session:
         rows = await session.execute(
             select(
@@ -122,6 +131,8 @@ async def end_state(url: str) -> dict[str, Any]:
         state = {
             "messages": messages,
             "count": await session.scalar(select(func.count()).select_from(Message).where(incoming)),
+            # which of several messages in a row the bot answers depends on when they came, that it does not
+            "by_bot": {tuple(row) for row in (await session.execute(by_bot)).all()},
             "analyses": await session.scalar(select(func.count()).select_from(Analysis)),
             "conversations": await session.scalar(select(func.count()).select_from(Conversation)),
             "answers": await session.scalar(select(func.count()).where(col(Message.answers_id).is_not(None))),
