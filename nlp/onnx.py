@@ -58,14 +58,14 @@ class Encoder:
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing")
         os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-        from transformers import AutoTokenizer  # here, because it takes a second to import
+        from transformers import PreTrainedTokenizerFast  # here: a second; AutoTokenizer would bring torch in as well
 
         options = onnxruntime.SessionOptions()
         # A thread a batch instead of several at one: matrices this small leave them waiting for each other.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder).backend_tokenizer
         except Exception as error:  # each of the two libraries has a dozen kinds of its own
             raise ValueError(f"{folder} holds no model that can be read: {error}") from error
         tokenizer.no_truncation()

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, ColumnElement, Connection, String, event, func, insert, literal, update
+from sqlalchemy import ARRAY, ColumnElement, Connection, Select, String, event, func, insert, literal, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -44,6 +44,7 @@ class Database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         self.engine: AsyncEngine = create_async_engine(parsed, **_options(self.is_sqlite))
         self._writing = self.engine.execution_options(is_writing=True)
+        self._reading = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._turn = asyncio.Lock()
         self.before_commit: list[Callable[[AsyncSession], Awaitable[None]]] = []
         """Called at the end of each writing transaction, with what it left in `session.info`."""
@@ -77,9 +78,15 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """One transaction that only reads."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+        """A session that only reads. Each statement sees what is committed when it starts, and none of them costs a
+        transaction's begin and end."""
+        async with AsyncSession(self._reading, expire_on_commit=False) as session:
             yield session
+
+    async def has(self, query: Select[Any]) -> bool:
+        """Whether a query finds anything: what a step asks before it takes a lock."""
+        async with self.read() as session:
+            return (await session.execute(query.limit(1))).first() is not None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -160,5 +167,5 @@ def _on_sqlite_connect(connection: Any, _record: Any) -> None:
 def _on_sqlite_begin(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once when another one wrote in between (SQLITE_BUSY,
     # https://sqlite.org/isolation.html); one that starts as a writer waits its turn.
-    is_writing = connection.get_execution_options().get("is_writing")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+    if connection.get_execution_options().get("is_writing"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

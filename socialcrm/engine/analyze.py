@@ -22,9 +22,11 @@ NOBODY_KNOWS = Prediction("other", 0.0, {}, "none")
 
 async def analyze(line: Line) -> int:
     """Take one batch; the pipeline works in a thread, so that the event loop goes on."""
+    waiting = select(col(Message.id)).where(col(Message.step) == constant(Step.ANALYZE))
+    if not await line.database.has(waiting):
+        return 0
     query = (
-        select(col(Message.id), col(Message.text))
-        .where(col(Message.step) == constant(Step.ANALYZE))
+        waiting.add_columns(col(Message.text))
         .order_by(col(Message.id))
         .limit(line.settings.line.batch)
         .with_for_update(skip_locked=True, key_share=True)

@@ -88,13 +88,10 @@ async def put(
 async def call_due(line: Line) -> int:
     """Make the calls that are due; how many."""
     now = line.now()
-    query = (
-        select(HookCall)
-        .where(col(HookCall.status) == CallStatus.WAITING.value, col(HookCall.due_at) <= now)
-        .order_by(col(HookCall.due_at), col(HookCall.id))
-        .limit(AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
+    due = select(HookCall).where(col(HookCall.status) == CallStatus.WAITING.value, col(HookCall.due_at) <= now)
+    if not await line.database.has(due):
+        return 0
+    query = due.order_by(col(HookCall.due_at), col(HookCall.id)).limit(AT_ONCE).with_for_update(skip_locked=True)
     async with line.database.write() as session:
         calls = (await session.execute(query)).scalars().all()
         hooks = {hook.id: hook for hook in (await session.execute(select(Hook))).scalars()} if calls else {}

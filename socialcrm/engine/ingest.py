@@ -49,6 +49,8 @@ class Heard:
 async def ingest(line: Line) -> int:
     """Take one batch. When something in it cannot be stored, its events are taken one by one, so that only the one at
     fault becomes a dead letter."""
+    if not await line.database.has(ledger.WAITING):
+        return 0
     try:
         return await _ingest(line)
     except Exception:

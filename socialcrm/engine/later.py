@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -34,6 +34,8 @@ LATER = "later"
 
 async def go_on(line: Line) -> int:
     """Do what is due in our own rows; when something in it breaks, one by one."""
+    if not await line.database.has(_due(line, INSIDE)):
+        return 0
     try:
         return await _go_on(line, line.settings.line.batch)
     except Exception:
@@ -59,19 +61,17 @@ async def _go_on(line: Line, limit: int, *, is_last: bool = False) -> int:
     return len(tasks)
 
 
-async def _claim(session: AsyncSession, line: Line, kinds: Sequence[TaskKind], limit: int) -> Sequence[RuleTask]:
-    query = (
-        select(RuleTask)
-        .where(
-            col(RuleTask.status).in_((TaskStatus.WAITING.value, TaskStatus.DOING.value)),
-            col(RuleTask.kind).in_([kind.value for kind in kinds]),
-            col(RuleTask.due_at) <= line.now(),
-        )
-        .order_by(col(RuleTask.due_at), col(RuleTask.id))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+def _due(line: Line, kinds: Sequence[TaskKind]) -> Select[RuleTask]:
+    return select(RuleTask).where(
+        col(RuleTask.status).in_((TaskStatus.WAITING.value, TaskStatus.DOING.value)),
+        col(RuleTask.kind).in_([kind.value for kind in kinds]),
+        col(RuleTask.due_at) <= line.now(),
     )
-    return (await session.execute(query)).scalars().all()
+
+
+async def _claim(session: AsyncSession, line: Line, kinds: Sequence[TaskKind], limit: int) -> Sequence[RuleTask]:
+    query = _due(line, kinds).order_by(col(RuleTask.due_at), col(RuleTask.id)).limit(limit)
+    return (await session.execute(query.with_for_update(skip_locked=True))).scalars().all()
 
 
 async def _take(session: AsyncSession, line: Line, tasks: Sequence[RuleTask], found: dict[int, Conversation]) -> None:
@@ -125,6 +125,8 @@ def _settle(line: Line, task: RuleTask, status: TaskStatus, reason: str = "") ->
 
 async def reach_out(line: Line) -> int:
     """Do what is due somewhere else: hide comments, send mails; how many."""
+    if not await line.database.has(_due(line, OUTSIDE)):
+        return 0
     now = line.now()
     async with line.database.write() as session:
         tasks = await _claim(session, line, OUTSIDE, 20)

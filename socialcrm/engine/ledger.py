@@ -127,6 +127,9 @@ class Waiting:
     origin: str = Origin.USUAL
 
 
+WAITING = select(col(RawEventRow.id)).where(col(RawEventRow.fate) == constant(Fate.WAITING))
+
+
 async def claim(session: AsyncSession, limit: int) -> tuple[Channel, list[Waiting]] | None:
     """Waiting raw events of one channel, oldest first, with the channel locked until the session ends.
 

@@ -96,7 +96,7 @@ def _insert(session: AsyncSession) -> Any:
 
 
 async def follow(line: Line) -> int:
-    """Mark the conversations of which something changed; how many changes were read. One process at a time."""
+    """Mark the conversations of which something changed; how many of the changes matter. One process at a time."""
     async with line.database.write() as session:
         query = select(SlaCursor).with_for_update(skip_locked=True)
         cursor = (await session.execute(query)).scalars().first()
@@ -112,8 +112,10 @@ async def follow(line: Line) -> int:
         found = (await session.execute(changes.order_by(col(Change.id)).limit(CHANGES_AT_ONCE))).all()
         if found:
             cursor.change_id = found[-1][0] or cursor.change_id
-            await mark(session, (number for _, number, kind in found if kind in FOLLOWED))
-        return len(found)
+            followed = [number for _, number, kind in found if kind in FOLLOWED]
+            await mark(session, followed)
+            return len(found) if len(found) == CHANGES_AT_ONCE else len(followed)
+        return 0
 
 
 async def compute(line: Line) -> int:

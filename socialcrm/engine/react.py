@@ -26,6 +26,8 @@ READ = tuple(Analysed.__dataclass_fields__)
 
 async def react(line: Line) -> int:
     """Take one batch of events; when one of them breaks it, they are taken one by one."""
+    if not await line.database.has(select(col(ConversationEvent.id)).where(col(ConversationEvent.is_new))):
+        return 0
     try:
         return await _react(line, singly=False)
     except Exception:

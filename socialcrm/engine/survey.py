@@ -48,16 +48,13 @@ async def survey(line: Line) -> int:
 
 async def _invite(line: Line) -> int:
     now = line.now()
-    query = (
-        select(Resolution)
-        .where(
-            col(Resolution.survey) == constant(ResolutionSurvey.DUE),
-            or_(col(Resolution.survey_after_at).is_(None), col(Resolution.survey_after_at) <= now),
-        )
-        .order_by(col(Resolution.id))
-        .limit(line.settings.line.batch)
-        .with_for_update(skip_locked=True)
+    waiting = select(Resolution).where(
+        col(Resolution.survey) == constant(ResolutionSurvey.DUE),
+        or_(col(Resolution.survey_after_at).is_(None), col(Resolution.survey_after_at) <= now),
     )
+    if not await line.database.has(waiting):
+        return 0
+    query = waiting.order_by(col(Resolution.id)).limit(line.settings.line.batch).with_for_update(skip_locked=True)
     async with line.database.write() as session:
         due = (await session.execute(query)).scalars().all()
         if not due:

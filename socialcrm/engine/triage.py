@@ -22,9 +22,13 @@ from socialcrm.engine.line import Line
 log = logging.getLogger(__name__)
 NEEDS_PEOPLE = ("complaint", "question", "request", "leaving")
 
+WAITING = select(col(Message.conversation_id)).where(col(Message.step) == constant(Step.TRIAGE))
+
 
 async def triage(line: Line) -> int:
     """Take one batch of conversations; when one of them breaks it, they are taken one by one."""
+    if not await line.database.has(WAITING):
+        return 0
     try:
         return await _triage(line, line.settings.line.batch)
     except Exception:
@@ -58,13 +62,7 @@ async def _triage_singly(line: Line) -> int:
 
 async def _claim(session: AsyncSession, limit: int) -> Sequence[Conversation]:
     """Conversations with analysed messages, locked, in the order in which their messages came."""
-    waiting = (
-        select(col(Message.conversation_id))
-        .where(col(Message.step) == constant(Step.TRIAGE))
-        .order_by(col(Message.id))
-        .limit(limit)
-        .subquery()
-    )
+    waiting = WAITING.order_by(col(Message.id)).limit(limit).subquery()
     query = (
         select(Conversation)
         .where(col(Conversation.id).in_(select(waiting)))
