@@ -27,11 +27,11 @@ assets: .venv/.product ## build the pages' scripts and styles again where their 
 run: .venv/.product ## start the demo company on http://127.0.0.1:8080
 	@$(BIN)/socialcrm serve --demo
 
-test: .venv/.dev ## run the tests; what a machine lacks is named and skipped
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+test: .venv/.dev ## run the tests, most of them on SQLite; what a machine lacks is named and skipped
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --part quick
 
-slow: .venv/.dev ## run the few tests that take half a minute or more each
-	@$(BIN)/python -m pytest -q -n 2 -m slow
+slow: .venv/.dev ## run the rest: the same on PostgreSQL, and what takes half a minute or more
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal --part rest
 
 bluesky: .venv/.dev ## test against the real PDS and AppView; the first time npm builds them (needs g++, Redis, PostgreSQL)
 	@SOCIALCRM_TEST_BLUESKY=start $(BIN)/python -m pytest -q tests/connectors/test_bluesky.py -k TestRealServer

@@ -5,12 +5,17 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+import socialcrm.database
 from config.settings import Settings, load_settings
 from nlp.pipeline import Pipeline
 from socialcrm.app import open_line
@@ -45,19 +50,40 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part", choices=("quick", "rest", "all"), default="all", help="`make test` is quick, `make slow` the rest"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return {
+        "quick": "quick: most tests on SQLite only; `make slow` runs the rest",
+        "rest": "rest: on PostgreSQL what `make test` runs on SQLite only, and what takes long",
+    }.get(config.option.part, "all tests, on both databases")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the slow tests out unless they are asked for, and spread the long ones evenly, so that no worker is left
-    alone with them at the end."""
-    if "slow" not in config.option.markexpr:
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="slow: `make slow` runs it"))
-    long = [item for item in items if item.get_closest_marker("long")]
-    rest = [item for item in items if not item.get_closest_marker("long")]
+    """Take the part that is asked for, and spread the long ones evenly, so that no worker is left alone with them."""
+    if config.option.part != "all":
+        names = {item.nodeid for item in items}
+        wanted = [item for item in items if _is_for_later(item, names) == (config.option.part == "rest")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
+        items[:] = wanted
+    long = [item for item in items if item.get_closest_marker("long") or item.get_closest_marker("slow")]
+    rest = [item for item in items if item not in set(long)]
     share = len(rest) // max(len(long), 1)
     for place, item in enumerate(long):
         rest.insert(place * (share + 1), item)
     items[:] = rest
+
+
+def _is_for_later(item: pytest.Item, names: Collection[str]) -> bool:
+    """Whether a test takes long, or ran on SQLite already and is not about what the databases do differently."""
+    if item.get_closest_marker("slow"):
+        return True
+    twin = item.nodeid.replace("postgresql", "sqlite")
+    return twin != item.nodeid and twin in names and not item.get_closest_marker("both_databases")
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +100,12 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the files of a test's databases are, under the same names in each test."""
+    return tmp_path_factory.mktemp("sqlite")
+
+
+@pytest.fixture(scope="session")
 def postgres_databases() -> Iterator["Pool"]:
     """Migrated databases that tests use one after another."""
     pool = Pool()
@@ -83,6 +115,37 @@ def postgres_databases() -> Iterator["Pool"]:
         require(f"PostgreSQL at {POSTGRES.rpartition('@')[2]} ({type(error).__name__})")
     yield pool
     pool.drop()
+
+
+class Engines:
+    """Engines that tests use one after another. Each compiles every statement anew: longer than most tests take."""
+
+    def __init__(self) -> None:
+        self._free: dict[str, list[AsyncEngine]] = {}
+
+    def lend(self, url: URL, **options: Any) -> AsyncEngine:
+        """One that is free, or a new one."""
+        free = self._free.get(self._key(url))
+        return free.pop() if free else create_async_engine(url, **options)
+
+    async def take_back(self, database: Database) -> None:
+        """Close its connections, which belong to the event loop of one test, and keep the rest."""
+        await database.engine.dispose()
+        self._free.setdefault(self._key(database.url), []).append(database.engine)
+
+    @staticmethod
+    def _key(url: URL) -> str:
+        return f"{url} in {os.getcwd()}"  # a file's path may be a relative one
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engines() -> Iterator[None]:
+    """Every database of the tests borrows its engine."""
+    shared = Engines()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socialcrm.database, "create_async_engine", shared.lend)
+        patch.setattr(Database, "close", lambda database: shared.take_back(database))
+        yield
 
 
 class Pool:
@@ -136,16 +199,20 @@ async def _run(url: str, *statements: str) -> object:
 def fresh_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
     """Makes fresh, migrated databases and says their addresses: every test that uses it runs on both kinds."""
     taken: list[str] = []
+    numbers = count()
 
     def make() -> str:
         if request.param == "sqlite":
-            path = tmp_path / f"{uuid.uuid4().hex[:12]}.db"
+            path = request.getfixturevalue("sqlite_files") / f"{next(numbers)}.db"
             shutil.copy(request.getfixturevalue("sqlite_template"), path)
             return f"sqlite:///{path}"
         taken.append(request.getfixturevalue("postgres_databases").take())
         return taken[-1]
 
     yield make
+    if request.param == "sqlite":
+        for path in request.getfixturevalue("sqlite_files").iterdir():
+            path.unlink()
     for url in taken:
         request.getfixturevalue("postgres_databases").give_back(url)
 

@@ -21,6 +21,8 @@ from socialcrm.engine.schedule import STEPS, deliver_due, drain
 from tests.engine.scripted import SCRIPTS, Script, begin, on_one_database
 from tests.story import Clock, Story, line_with
 
+pytestmark = pytest.mark.both_databases
+
 
 async def queue(story: Story, texts: Sequence[str], author: str = "lyes") -> None:
     """Texts of an agent that wait to be sent to one customer."""

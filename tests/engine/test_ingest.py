@@ -5,6 +5,8 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from connectors import base
 from connectors.base import Refused
 from socialcrm.domain.rows import Analysis, Contact, Conversation, ConversationEvent, Identity, Post, RuleTrace
@@ -15,6 +17,8 @@ from socialcrm.engine.line import Line
 from socialcrm.engine.schedule import drain
 from tests.engine.scripted import begin, on_one_database
 from tests.story import Clock, Story, line_with
+
+pytestmark = pytest.mark.both_databases
 
 COMPLAINT = "My internet has been down for three days, this is unacceptable!"
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from contextlib import suppress
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from socialcrm.domain.rows import Change
@@ -11,6 +12,8 @@ from socialcrm.engine.line import Line
 from socialcrm.engine.live import KEPT, Live
 from tests.engine.scripted import on_one_database
 from tests.story import Clock, Story, line_with
+
+pytestmark = pytest.mark.both_databases
 
 
 async def test_who_follows_sees_every_change_once_and_in_order_while_many_write(line: Line) -> None:

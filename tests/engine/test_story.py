@@ -1,8 +1,12 @@
 """The product in one story."""
 
+import pytest
+
 from socialcrm.domain.case import is_reference
 from socialcrm.engine.line import Line
 from tests.story import Story
+
+pytestmark = pytest.mark.both_databases
 
 
 async def test_a_complaint_in_arabizi_is_acknowledged_routed_answered_resolved_scored_and_reported(line: Line) -> None:

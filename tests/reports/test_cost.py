@@ -13,6 +13,8 @@ from socialcrm.reports.period import Period
 from socialcrm.reports.registry import TABLES
 from socialcrm.reports.satisfaction import overall
 
+pytestmark = pytest.mark.both_databases
+
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 WEEK = Filters(Period(date(2026, 3, 4), date(2026, 3, 10), ZoneInfo("Europe/Paris")))
 QUESTIONS = {

@@ -92,7 +92,10 @@ async def test_one_press_says_that_all_of_it_is_right(here: Site) -> None:
     conversation, message = await read(here, "merci beaucoup", agent)
     browser = await here.signed_in(agent)
     answer = await browser.post(address(message, "confirm"))
-    assert (answer.status, answer.headers["Location"]) == (303, f"/inbox/{conversation.id}?tab=mine&status=open&q=&sort=")
+    assert (answer.status, answer.headers["Location"]) == (
+        303,
+        f"/inbox/{conversation.id}?tab=mine&status=open&q=&sort=",
+    )
     found = await corrections(here)
     assert set(found) >= {"language", "sentiment", "complaint", "intent"}
     assert all(row.is_right for row in found.values())
