@@ -135,7 +135,7 @@ class Engines:
 
     @staticmethod
     def _key(url: URL) -> str:
-        return f"{url} in {os.getcwd()}"  # a file's path may be a relative one
+        return f"{url} in {Path.cwd()}"  # a file's path may be a relative one
 
 
 @pytest.fixture(scope="session", autouse=True)

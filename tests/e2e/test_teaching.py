@@ -91,7 +91,7 @@ async def test_the_blind_sample_is_judged_by_keyboard(browser: Browser, site: Si
     assert [bool(item.skipped_at) for item in await site.rows(SampleItem)] == [False, True, True]
 
 
-@pytest.mark.parametrize("language", ["fr", "ar"])
+@pytest.mark.parametrize("language", [pytest.param("fr", marks=pytest.mark.slow), "ar"])
 @pytest.mark.parametrize("size", [(1280, 800), (375, 740)])
 async def test_axe_finds_no_serious_fault_where_people_teach(
     browser: Browser, site: Site, page: Page, language: str, size: tuple[int, int]

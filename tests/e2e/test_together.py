@@ -106,7 +106,9 @@ async def test_what_a_visitor_writes_to_break_the_inbox_is_shown_as_text(
     assert not is_wide, "a long word must not stretch the page"
 
 
-@pytest.mark.parametrize("language", ["fr", "ar", "en"])
+@pytest.mark.parametrize(
+    "language", [pytest.param("fr", marks=pytest.mark.slow), "ar", pytest.param("en", marks=pytest.mark.slow)]
+)
 async def test_axe_finds_no_serious_fault_on_any_page(browser: Browser, site: Site, page: Page, language: str) -> None:
     await opened(page)
     await write(page, "الكونيكسيون تاعكم ميتة")

@@ -8,15 +8,15 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -279,7 +279,7 @@ def difference(found: Any, whole: Any) -> Any:
 
 @on_one_database
 @pytest.mark.parametrize(
-    ("channels", "deaths"), [(CHANNELS, 5), pytest.param(("unbuttoned",), 1000, marks=pytest.mark.slow)]
+    ("channels", "deaths"), [(CHANNELS, 3), pytest.param(("unbuttoned",), 1000, marks=pytest.mark.slow)]
 )
 async def test_the_whole_story_with_a_kill_before_a_commit_ends_in_the_same_state(
     line: Line, fresh_database: Callable[[], str], pipeline: Pipeline, channels: tuple[str, ...], deaths: int
@@ -306,8 +306,11 @@ async def test_the_whole_story_with_a_kill_before_a_commit_ends_in_the_same_stat
                     if not await drain(line):
                         break
                 except Crash:  # another process starts, and finds what this one held
-                    later = Clock(line.now() + timedelta(seconds=line.settings.line.lease_seconds + 1))
-                    await deliver.reconcile(replace(line, now=later))
+                    is_armed = False
+                    async with line.database.write() as session:
+                        await session.execute(update(OutboxItem).values(claimed_by="this host:0", claimed_at=None))
+                    await deliver.reconcile(line)
+                    is_armed = True
             else:
                 raise AssertionError("the line never came to rest")
             is_armed = False

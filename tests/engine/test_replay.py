@@ -176,7 +176,7 @@ def is_all_accounted_for(posts: Path, count: int, fresh_database: Callable[[], s
         assert set(keys.values()) == {1}, "an answer was sent twice"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_airline_posts_are_accounted_for_once_however_often_the_process_is_killed(
     airlines: Path, fresh_database: Callable[[], str], tmp_path: Path
 ) -> None:
