@@ -22,7 +22,7 @@ def index_chart(table: Table, look: Look, lowest: int) -> Spec:
         "type": "temporal",
         "timeUnit": "utcyearmonthdate",
         "scale": {"type": "utc"},
-        "axis": {"format": "%d.%m.", "labelOverlap": "greedy", "title": None, "tickCount": 8},
+        "axis": {"format": "%d/%m", "labelOverlap": "greedy", "title": None, "tickCount": 8},
         "title": None,
     }
     scale = {"domain": [lowest, 100]}
@@ -32,7 +32,7 @@ def index_chart(table: Table, look: Look, lowest: int) -> Spec:
             "type": "temporal",
             "timeUnit": "utcyearmonthdate",
             "title": look.word("Day"),
-            "format": "%d.%m.%Y",
+            "format": "%d/%m/%Y",
         },
         {"field": "index", "type": "quantitative", "title": look.word("Index"), "format": ".0f"},
         {"field": "answers", "type": "quantitative", "title": look.word("Answers")},

@@ -22,7 +22,7 @@ from socialcrm.web.i18n import LANGUAGES, Formats, direction, language, translat
 from socialcrm.web.keys import AGENT, LINE, SESSION
 from socialcrm.web.named import names
 from socialcrm.web.promises import unseen
-from socialcrm.web.reasons import deed, reason
+from socialcrm.web.reasons import deed, reason, rule_name
 from socialcrm.web.signals import tags
 from socialcrm.web.words import N_, word
 
@@ -116,6 +116,7 @@ def environment(lang: str, zone: str) -> Environment:
     made.filters["iso"] = lambda value: value.astimezone(UTC).isoformat(timespec="seconds")
     made.filters["word"] = lambda value, kind: catalogue.gettext(word(kind, value))
     made.filters["reason"] = lambda text: reason(text, catalogue.gettext)
+    made.filters["rule_name"] = lambda name: rule_name(name, catalogue.gettext)
     made.filters["deed"] = lambda text: deed(text, catalogue.gettext)
     made.filters["routed"] = lambda data: routed.why(data, catalogue.gettext)
     made.filters["lost"] = lambda data, name: routed.lost(data, name, catalogue.gettext)

@@ -56,6 +56,22 @@ _FIXED = (
     N_("A part of it was sent, and that could not be written down."),
     N_("A part of it was sent while somebody else settled it."),
 )
+_RULES = (
+    N_("Spam goes to the bottom"),
+    N_("Somebody who wants to leave is urgent"),
+    N_("Complaint about a bill or a payment"),
+    N_("Complaint about the network"),
+    N_("Any other complaint"),
+    N_("Somebody wants to buy"),
+    N_("Praise"),
+    N_("Everything else goes to support"),
+    N_("Nobody has answered for an hour"),
+    N_("The customer has been silent for three days"),
+    N_("talk to a human"),
+    N_("automatic answer"),
+    N_("teams"),
+    N_("bot"),
+)
 _CASES = (
     N_("This complaint is closed: reopen it first."),
     N_("Somebody else was quicker: the complaint has this status already."),
@@ -167,6 +183,11 @@ def reason(text: str, translate: Callable[[str], str]) -> str:
             values = {name: _value(name, value, translate) for name, value in match.groupdict().items()}
             return translate(message) % values
     return explained(text, translate) or text
+
+
+def rule_name(name: str, translate: Callable[[str], str]) -> str:
+    """The name of a rule, translated if it is one that a fresh installation brings; people name theirs themselves."""
+    return translate(name) if name in _RULES else name
 
 
 def deed(text: str, translate: Callable[[str], str]) -> str:

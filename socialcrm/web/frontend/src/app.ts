@@ -51,6 +51,8 @@ showErrors();
 followSheet();
 closeMenus();
 keepTimes();
+// On a phone the pages stand in a row that scrolls: the one that is open stands in the middle.
+document.querySelector('.rail-link[aria-current="page"]')?.scrollIntoView({ block: "nearest", inline: "center" });
 followRow();
 explainTags();
 draftAnswers();
