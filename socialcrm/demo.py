@@ -73,7 +73,7 @@ class Act:
 
     at: datetime
     kind: str
-    """customer, agent, note, resolve or csat."""
+    """customer, agent, note, resolve, confirm (that it is solved) or csat."""
     number: str
     conversation: dict[str, Any]
     what: dict[str, Any]
@@ -108,7 +108,7 @@ async def seed(line: Line, console: Console) -> None:
         for act in together:
             clock.at = act.at
             await _play(past, act, channels[act.conversation["channel"]])
-        clock.at += timedelta(seconds=4)
+        clock.at += timedelta(seconds=1 + line.settings.survey.delay_seconds)
         await _through(past, {act.kind for act in together})
         if clock.at - looked >= NOW_AND_THEN:
             looked = clock.at
@@ -234,7 +234,8 @@ def _acts(line: Line, now: datetime) -> Iterator[Act]:
             at = start + timedelta(minutes=talk["resolved_after"])
             yield Act(at, "resolve", f"demo-{number}", talk, talk["messages"][-1])
             if talk.get("csat"):
-                yield Act(at + timedelta(minutes=8), "csat", f"demo-{number}", talk, talk["csat"])
+                yield Act(at + timedelta(minutes=7), "confirm", f"demo-{number}", talk, talk["csat"])
+                yield Act(at + timedelta(minutes=9), "csat", f"demo-{number}", talk, talk["csat"])
 
 
 async def _play(line: Line, act: Act, channel: Channel) -> None:
@@ -243,17 +244,15 @@ async def _play(line: Line, act: Act, channel: Channel) -> None:
         async with line.database.write() as session:
             await ledger.append(session, channel.id or 0, [event], act.at, run="demo")
         return
-    if act.kind == "csat":
-        async with line.database.write() as session:
-            conversation = await _conversation(session, channel, act)
-            is_solved = act.what["score"] > 1 or bool(act.what.get("comment"))
-            await demo_cases.confirm(session, line, conversation, is_solved=is_solved)
-        await _ask(line)
-        async with line.database.write() as session:
-            await _score(session, line, conversation, act)
-        return
     async with line.database.write() as session:
         conversation = await _conversation(session, channel, act)
+        if act.kind == "confirm":
+            is_solved = act.what["score"] > 1 or bool(act.what.get("comment"))
+            await demo_cases.confirm(session, line, conversation, is_solved=is_solved)
+            return
+        if act.kind == "csat":
+            await _score(session, line, conversation, act)
+            return
         agent = await _agent(session, act)
         if act.kind == "note":
             await answer.note(session, line, conversation, act.what["text"], agent, act.number)
@@ -276,15 +275,9 @@ async def _through(line: Line, waits: set[str]) -> None:
             while await speak(replace(line, now=Clock(quiet))):
                 pass
             await route(line)
-    if "resolve" in waits:
-        await _ask(line)
+    if waits & {"resolve", "confirm"}:
+        await survey.survey(line)
     await deliver_due(line)
-
-
-async def _ask(line: Line) -> None:
-    """Send the surveys that are due by now, and those that are due in a moment."""
-    later = line.now() + timedelta(seconds=line.settings.survey.delay_seconds)
-    await survey.survey(replace(line, now=Clock(later)))
 
 
 async def _look_after(line: Line) -> None:
