@@ -4,6 +4,7 @@ import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ async def calendar_for(session: AsyncSession, line: Line, team_id: int | None) -
         if row is not None:
             return read(line, row)
     row = (await session.execute(query.where(col(CalendarRow.is_default)).limit(1))).scalar_one_or_none()
-    return read(line, row) if row is not None else read_calendar(_calendars(line)[0][2])
+    if row is not None:
+        return read(line, row)
+    file = _files(line)[0]
+    return _of_file(file, file.stat().st_mtime_ns if file.exists() else 0)
 
 
 async def book(session: AsyncSession, line: Line) -> Book:
@@ -85,7 +89,7 @@ async def seed(session: AsyncSession, line: Line) -> None:
     if (await session.execute(select(col(CalendarRow.id)).limit(1))).first() is not None:
         return
     numbers: dict[str, int] = {}
-    for place, (key, name, data) in enumerate(_calendars(line)):
+    for place, (key, name, data) in enumerate(_calendars(_files(line)[0])):
         row = CalendarRow(key=key, name=name, data=data, is_default=place == 0, changed_at=line.now())
         session.add(row)
         await session.flush()
@@ -149,9 +153,14 @@ def _files(line: Line) -> tuple[Path, Path]:
     return line.settings.sla.calendars, line.settings.sla.policies
 
 
-def _calendars(line: Line) -> list[tuple[str, str, dict[str, Any]]]:
+@lru_cache(maxsize=8)
+def _of_file(file: Path, _changed: int) -> Calendar:
+    """The first calendar of a file: what holds until the rows are there."""
+    return read_calendar(_calendars(file)[0][2])
+
+
+def _calendars(file: Path) -> list[tuple[str, str, dict[str, Any]]]:
     """Key, name and data of the calendars of a fresh installation; raises EngagementError."""
-    file = _files(line)[0]
     found = []
     for number, entry in enumerate(_toml(file).get("calendars", []), 1):
         data = {key: value for key, value in entry.items() if key not in ("key", "name")}

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from socialcrm.database import insert_rows
+from socialcrm.domain.calendar import Calendar
 from socialcrm.domain.case import Case, CaseConversation, CaseEvent, CaseStep, Origin, Severity, reference_of
 from socialcrm.domain.casework import CannotMove, Signs, severity_of
 from socialcrm.domain.conversation import Conversation, ConversationEvent, EventKind
@@ -17,6 +18,7 @@ from socialcrm.domain.message import Analysis, Direction, Message
 from socialcrm.domain.people import Agent
 from socialcrm.domain.phrases import word_set
 from socialcrm.engine import case_time, tell
+from socialcrm.engine.calendars import calendar_for
 from socialcrm.engine.case_file import changed, key_of, note, open_case_of
 from socialcrm.engine.line import Line
 from socialcrm.engine.tell import Told
@@ -66,6 +68,7 @@ async def open_all(session: AsyncSession, line: Line, openings: Sequence[Opening
     )
     earlier = {contact: count for contact, count in (await session.execute(query)).all()}
     because = []
+    calendars: dict[int | None, Calendar] = {}
     critical = tuple(line.settings.cases.critical_words)
     for opening in openings:
         case, conversation = opening.case, opening.conversation
@@ -75,7 +78,9 @@ async def open_all(session: AsyncSession, line: Line, openings: Sequence[Opening
         case.severity = Severity(opening.severity) if opening.severity else found
         because.append("" if opening.severity else why)
         case.team_id, case.agent_id = conversation.team_id, conversation.agent_id
-        await case_time.promise(session, line, case)
+        if case.team_id not in calendars:
+            calendars[case.team_id] = await calendar_for(session, line, case.team_id)
+        case_time.promise(line, calendars[case.team_id], case)
         session.add(case)
     await session.flush()
     linked = [{"case_id": o.case.id, "conversation_id": o.case.conversation_id, "linked_at": now} for o in openings]

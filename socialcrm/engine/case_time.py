@@ -13,9 +13,8 @@ from socialcrm.engine.line import Line
 LEAST = timedelta(minutes=1)
 
 
-async def promise(session: AsyncSession, line: Line, case: Case) -> None:
+def promise(line: Line, calendar: Calendar, case: Case) -> None:
     """Set the due time of a case that begins now, and when to look at it before."""
-    calendar = await calendar_for(session, line, case.team_id)
     length = timedelta(hours=line.settings.cases.hours(case.severity))
     case.due_at = case.promised_at = calendar.add_working(case.opened_at, length)
     _look_before(line, calendar, case, case.opened_at)
