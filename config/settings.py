@@ -277,6 +277,8 @@ class Sla(Section):
 class Rules(Section):
     may_call_private: bool = False
     """Webhooks may lead into a private network or to this machine."""
+    trace_days: int = Field(default=365, ge=1)
+    """For so long it can be seen why rules did what they did."""
 
 
 class Mail(Section):

@@ -16,10 +16,12 @@ from socialcrm.domain import conditions
 from socialcrm.domain.channel import Channel
 from socialcrm.domain.conversation import Conversation
 from socialcrm.domain.hook import Hook
+from socialcrm.domain.message import RuleTrace
 from socialcrm.domain.people import Agent, Team
 from socialcrm.domain.rule import (
     Rule,
     RuleBook,
+    RuleRun,
     RuleSilence,
     RuleTally,
     RuleTask,
@@ -46,6 +48,7 @@ SPACE = 1024
 """Between two positions when rules are numbered anew."""
 LABELS_OF = 2000
 """The newest conversations whose labels are offered."""
+FORGOTTEN_AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,16 @@ async def prune(session: AsyncSession, now: datetime) -> None:
         if first is not row:
             first.count += row.count
             await session.delete(row)
+
+
+async def forget(session: AsyncSession, before: datetime) -> int:
+    """Delete a batch of the reasons that are older; how many there were. The oldest have the lowest numbers."""
+    done = 0
+    for table in (RuleTrace, RuleRun):
+        oldest = select(col(table.id)).order_by(col(table.id)).limit(FORGOTTEN_AT_ONCE)
+        old = delete(table).where(col(table.id).in_(oldest), col(table.at) < before)
+        done += getattr(await session.execute(old), "rowcount", 0)
+    return done
 
 
 async def silence_broken(session: AsyncSession, book: Book, numbers: Iterable[int]) -> None:

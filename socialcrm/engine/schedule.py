@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import delete
@@ -231,6 +231,13 @@ class Timetable:
         async with line.database.write() as session:
             await rulebook.prune(session, line.now())
             await session.execute(delete(WebSession).where(col(WebSession.expires_at) < line.now() - timedelta(days=1)))
+        await self._forget(line.now() - timedelta(days=line.settings.rules.trace_days))
+
+    async def _forget(self, before: datetime) -> None:
+        count = 1
+        while count and not self._line.stopped.is_set():
+            async with self._line.database.write() as session:
+                count = await rulebook.forget(session, before)
 
 
 async def _wait(signal: asyncio.Event, seconds: float) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,8 +20,10 @@ from socialcrm.domain.rows import (
     RuleRun,
     RuleSuggestion,
     RuleTask,
+    RuleTrace,
     Survey,
 )
+from socialcrm.engine import rulebook
 from socialcrm.engine.line import Line
 from socialcrm.engine.react import react
 from socialcrm.engine.schedule import STEPS, drain
@@ -424,3 +427,17 @@ async def test_events_are_followed_once_by_however_many_processes(line: Line, pi
         while any(await asyncio.gather(react(story.line), react(second), react(story.line))):
             pass
     assert sorted(m.conversation_id for m in await story.messages("note")) == list(range(1, 13))
+
+
+async def test_why_rules_did_something_is_forgotten_after_its_time_and_the_rest_is_kept(line: Line) -> None:
+    story, clock = await begin(line, rule("Note", [{"do": "note", "text": "opened"}], on="opened"))
+    await story.customer_writes("an old one", author="old")
+    clock.forward(days=400)
+    await story.customer_writes("a new one", author="new")
+    async with line.database.write() as session:
+        assert await rulebook.forget(session, clock() - timedelta(days=365)) == 2
+    async with line.database.write() as session:
+        assert await rulebook.forget(session, clock() - timedelta(days=365)) == 0
+    newest = (await story.conversation()).id
+    assert [trace.conversation_id for trace in await story.rows(RuleTrace)] == [newest]
+    assert [run.conversation_id for run in await story.rows(RuleRun)] == [newest]
