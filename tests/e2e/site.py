@@ -40,6 +40,23 @@ async def faults(page: Page) -> list[tuple[str, list[str]]]:
     ]
 
 
+async def too_wide(page: Page) -> list[str]:
+    """What makes a page wider than the screen."""
+    return await page.evaluate(  # type: ignore[no-any-return]
+        """async () => {
+            await new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+            const root = document.documentElement;
+            if (root.scrollWidth <= root.clientWidth) return [];
+            const out = [...document.body.querySelectorAll('*')].filter(each => {
+                const box = each.getBoundingClientRect();
+                return box.width && (box.right > innerWidth + 1 || box.left < -1);
+            });
+            const seen = out.slice(0, 8).map(each => each.outerHTML.slice(0, 120));
+            return [`${root.scrollWidth} > ${root.clientWidth}`, ...seen];
+        }"""
+    )
+
+
 class Site:
     """The server, which can be taken down and started again at the same address, and the line behind it."""
 
