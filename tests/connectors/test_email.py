@@ -563,7 +563,11 @@ class RoundTrip:
         assert not done
         delivered_at = asyncio.get_running_loop().time()
         await server.deliver(US, mail("Late"))
-        [message] = await read_all(connector, await waiting)
+        try:
+            page = await waiting
+        except TryLater:  # mail-devel sometimes writes news into the middle of an answer: the next poll has it
+            page = await connector.poll(start.cursor)
+        [message] = await read_all(connector, page)
         assert message.text == "Colis\n\nLate"
         assert asyncio.get_running_loop().time() - delivered_at < 5, "told by the server, not found by asking"
 
