@@ -11,6 +11,7 @@ from sqlalchemy import ARRAY, ColumnElement, Connection, Select, String, event, 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
 from socialcrm import sqlite
@@ -22,6 +23,15 @@ DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 BUSY_SECONDS = 30
+
+
+class Reading(Session):
+    """A session without a transaction: what it wrote nobody could take back, so it writes nothing."""
+
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        """Raise RuntimeError where rows were changed or added."""
+        if self.new or self.deleted or any(self.is_modified(row) for row in self.dirty):
+            raise RuntimeError("a session that only reads was asked to write: use Database.write()")
 
 
 class Database:
@@ -80,7 +90,7 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session that only reads. Each statement sees what is committed when it starts, and none of them costs a
         transaction's begin and end."""
-        async with AsyncSession(self._reading, expire_on_commit=False) as session:
+        async with AsyncSession(self._reading, sync_session_class=Reading, expire_on_commit=False) as session:
             yield session
 
     async def has(self, query: Select[Any]) -> bool:
